@@ -1,0 +1,109 @@
+"""The manifest: what a snapshot says of itself. The snapshot exists if and only if its manifest does.
+
+Fields are described in ``manifest.schema.json`` beside this module. Readers ignore fields they do not know.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, fields
+from functools import cache
+from importlib.resources import files
+from typing import Any
+
+from airflow_usage_provider.exceptions import ArchiveCorruptError
+
+MANIFEST_VERSION = 1
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class FileEntry:
+    """One part: where it lies and what it must hash to. ``key`` is the whole key within the bucket."""
+
+    key: str
+    bytes: int
+    sha256: str
+    raw_bytes: int
+    raw_sha256: str
+    rows: int
+    content_type: str
+    compression: str
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Manifest:
+    """One snapshot. See the JSON Schema for the meaning, unit and shape of each field."""
+
+    vendor: str
+    account: str
+    stream: str
+    usage_date: str
+    timezone: str
+    window_requested: Mapping[str, Any]
+    window_returned: Mapping[str, Any] | None
+    snapshot_id: str
+    snapshot_at: str
+    maturity: str
+    revision: int
+    previous: str | None
+    unchanged: bool
+    empty: bool
+    rows: int
+    vendor_rows: int | None
+    pages: int
+    duplicates: int
+    files: tuple[FileEntry, ...]
+    columns: tuple[str, ...]
+    columns_added: tuple[str, ...]
+    columns_removed: tuple[str, ...]
+    envelope: Mapping[str, Any]
+    request: Mapping[str, Any]
+    airflow: Mapping[str, Any] = field(default_factory=dict)
+    tool: Mapping[str, Any] = field(default_factory=dict)
+    manifest_version: int = MANIFEST_VERSION
+
+    def to_json(self) -> bytes:
+        """Write it as UTF-8 JSON for people: two spaces, a line end at the end."""
+        document = {"manifest_version": self.manifest_version, **asdict(self)}
+        return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
+
+    @classmethod
+    def from_json(cls, body: bytes, *, key: str) -> Manifest:
+        """
+        Read a manifest of this or an earlier version.
+
+        :param key: where it lies, for the error message.
+        :raises ArchiveCorruptError: it is not a manifest, or one of a later major version.
+        """
+        step = f"Look at {key}; restore it from the bucket's versions if it was changed."
+        try:
+            document = json.loads(body)
+            version = document["manifest_version"]
+            if not isinstance(version, int) or version > MANIFEST_VERSION:
+                raise ArchiveCorruptError(
+                    f"Manifest version {version!r} is newer than this package reads",
+                    next_step="Upgrade airflow-usage-provider.",
+                )
+            known = {name: document[name] for name in _names(cls) if name in document}
+            known["files"] = tuple(
+                FileEntry(**{name: entry[name] for name in _names(FileEntry)}) for entry in document["files"]
+            )
+            for name in ("columns", "columns_added", "columns_removed"):
+                known[name] = tuple(known[name])
+            return cls(**known)
+        except (ValueError, KeyError, TypeError) as error:
+            raise ArchiveCorruptError(f"Not a manifest ({type(error).__name__})", next_step=step) from None
+
+
+@cache
+def _names(of: type[Manifest] | type[FileEntry]) -> tuple[str, ...]:
+    return tuple(entry.name for entry in fields(of))
+
+
+@cache
+def load_manifest_schema() -> dict[str, Any]:
+    """Return the JSON Schema (draft 2020-12) that every manifest meets."""
+    text = files("airflow_usage_provider.archive").joinpath("manifest.schema.json").read_text(encoding="utf-8")
+    schema: dict[str, Any] = json.loads(text)
+    return schema

@@ -1,0 +1,192 @@
+"""Writes one object of any size, create-only and in constant memory.
+
+Nothing is visible under the key before :meth:`ObjectUpload.complete`. A small object is one ``PutObject``, sent at the
+end; a large one is a multipart upload whose parts leave while the next one fills. Every byte that was written is
+counted against what S3 then holds.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Mapping
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import Any
+
+from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
+from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
+
+PART_SIZE = 8 * 1024 * 1024
+PARTS_IN_FLIGHT = 4
+_PARTS_PER_SIZE = 1000  # S3 takes 10,000 parts: every thousand, the part grows by PART_SIZE
+_RESERVED = {"Bucket", "Key", "Body", "IfNoneMatch", "IfMatch", "ContentType", "ContentEncoding", "ContentLength"}
+
+
+def check_extra_args(client: Any, extra_args: Mapping[str, Any]) -> None:
+    """
+    Refuse what cannot be an argument of every object written.
+
+    :raises ConfigurationError: a name is unknown to S3's ``PutObject`` or decided by the archive itself.
+    """
+    allowed = set(_members(client, "PutObject")) & set(_members(client, "CreateMultipartUpload")) - _RESERVED
+    if unknown := sorted(set(extra_args) - allowed):
+        raise ConfigurationError(
+            f"s3_extra_args has {', '.join(unknown)}",
+            next_step="Give arguments of boto3's put_object such as ServerSideEncryption, SSEKMSKeyId, StorageClass, Tagging.",
+        )
+
+
+def accepted_args(client: Any, operation: str, extra_args: Mapping[str, Any]) -> dict[str, Any]:
+    """Those of the extra arguments that an operation knows: customer keys go along with parts and reads too."""
+    members = _members(client, operation)
+    return {name: value for name, value in extra_args.items() if name in members}
+
+
+def _members(client: Any, operation: str) -> Mapping[str, Any]:
+    members: Mapping[str, Any] = client.meta.service_model.operation_model(operation).input_shape.members
+    return members
+
+
+class ObjectUpload:
+    """
+    One object being written.
+
+    :param client: boto3 S3 client.
+    :param extra_args: arguments of ``put_object``, as checked by :func:`check_extra_args`.
+    :param part_size: bytes of a part; S3's least is 5 MiB.
+    """
+
+    def __init__(
+        self,
+        client: Any,
+        bucket: str,
+        key: str,
+        *,
+        content_type: str,
+        extra_args: Mapping[str, Any] | None = None,
+        part_size: int = PART_SIZE,
+    ) -> None:
+        self._client = client
+        self._target = {"Bucket": bucket, "Key": key}
+        self._content_type = content_type
+        self._extra_args = extra_args or {}
+        self._part_size = part_size
+        self._buffer = bytearray()
+        self._upload_id: str | None = None
+        self._executor: ThreadPoolExecutor | None = None
+        self._in_flight: deque[Future[dict[str, Any]]] = deque()
+        self._parts: list[dict[str, Any]] = []
+        self.bytes = 0
+
+    def write(self, data: bytes | memoryview) -> None:
+        """Take more bytes; blocks while as many parts are on their way as may be."""
+        self._buffer += data
+        self.bytes += len(data)
+        while len(self._buffer) > (size := self._next_part_size()):
+            with memoryview(self._buffer) as view:
+                part = bytes(view[:size])
+            del self._buffer[:size]
+            self._send_part(part)
+
+    def complete(self) -> None:
+        """
+        Make the object visible.
+
+        :raises ArchiveCorruptError: S3 holds something else under the key.
+        """
+        from botocore.exceptions import ClientError
+
+        with translated_errors(self._target["Bucket"]):
+            try:
+                if self._upload_id is None:
+                    self._put(bytes(self._buffer))
+                else:
+                    self._send_part(bytes(self._buffer))
+                    self._collect(leave=0)
+                    self._client.complete_multipart_upload(
+                        **self._target,
+                        UploadId=self._upload_id,
+                        MultipartUpload={"Parts": self._parts},
+                        IfNoneMatch="*",
+                        **accepted_args(self._client, "CompleteMultipartUpload", self._extra_args),
+                    )
+            except ClientError as error:
+                # An answer that got lost makes boto3 send again: then the key is taken, by us.
+                if not is_precondition_failure(error) or not self._holds_all():
+                    raise
+        self._upload_id = None
+        self._shut_down()
+
+    def abort(self) -> None:
+        """Leave nothing behind. Safe to call at any time, also twice."""
+        self._shut_down()
+        if self._upload_id is not None:
+            upload_id, self._upload_id = self._upload_id, None
+            with translated_errors(self._target["Bucket"]):
+                self._client.abort_multipart_upload(**self._target, UploadId=upload_id)
+
+    def _next_part_size(self) -> int:
+        sent = len(self._parts) + len(self._in_flight)
+        return self._part_size * (1 + sent // _PARTS_PER_SIZE)
+
+    def _put(self, body: bytes) -> None:
+        self._client.put_object(
+            **self._target, Body=body, ContentType=self._content_type, IfNoneMatch="*", **self._extra_args
+        )
+
+    def _send_part(self, body: bytes) -> None:
+        with translated_errors(self._target["Bucket"]):
+            if self._upload_id is None:
+                answer = self._client.create_multipart_upload(
+                    **self._target, ContentType=self._content_type, **self._extra_args
+                )
+                self._upload_id = answer["UploadId"]
+                self._executor = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="s3-part")
+            self._collect(leave=PARTS_IN_FLIGHT - 1)
+            assert self._executor is not None
+            number = len(self._parts) + len(self._in_flight) + 1
+            self._in_flight.append(self._executor.submit(self._upload_part, self._upload_id, number, body))
+
+    def _upload_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
+        answer = self._client.upload_part(
+            **self._target,
+            UploadId=upload_id,
+            PartNumber=number,
+            Body=body,
+            **accepted_args(self._client, "UploadPart", self._extra_args),
+        )
+        checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
+        return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
+
+    def _collect(self, *, leave: int) -> None:
+        while len(self._in_flight) > leave:
+            self._parts.append(self._in_flight.popleft().result())
+
+    def _holds_all(self) -> bool:
+        from botocore.exceptions import ClientError
+
+        try:
+            head = self._client.head_object(
+                **self._target, **accepted_args(self._client, "HeadObject", self._extra_args)
+            )
+        except ClientError as error:
+            if is_missing(error):
+                return False
+            raise
+        if head["ContentLength"] != self.bytes:
+            raise ArchiveCorruptError(
+                f"{self._target['Key']} exists with {head['ContentLength']} bytes in place of {self.bytes}",
+                next_step="Find out who else writes below this prefix.",
+            )
+        return True
+
+    def _shut_down(self) -> None:
+        self._buffer = bytearray()
+        if self._executor is not None:
+            for future in self._in_flight:
+                future.cancel()
+            self._executor.shutdown(wait=True)
+            self._executor = None
+            self._in_flight.clear()
+
+
+_CHECKSUMS = {"ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256"}

@@ -1,0 +1,166 @@
+"""A connection of Airflow becomes a vendor's settings, read lazily and by name."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from functools import cached_property
+from typing import Any, ClassVar
+from urllib.parse import urlsplit
+
+from airflow.sdk import BaseHook
+
+from airflow_usage_provider.exceptions import ConfigurationError, UsageProviderError
+from airflow_usage_provider.get_provider_info import get_provider_info
+from airflow_usage_provider.vendors.base import VendorConnection
+
+_SECONDS = ("timeout", "connect_timeout", "download_timeout")
+_SWITCHES = ("allow_http", "allow_insecure_download", "allow_private_download")
+_EXTRAS = {*_SECONDS, *_SWITCHES, "account", "environment", "requests_per_minute", "ca_bundle"}
+_warned: set[tuple[str, str]] = set()
+
+
+class UsageHook(BaseHook):
+    """
+    Base of the hooks, for vendors of one's own too.
+
+    A subclass says its vendor's base URL and rate, and overrides :meth:`get_conn` and :meth:`check`.
+
+    :param conn_id: Airflow connection: API key in ``password``, base URL in ``host``.
+    """
+
+    base_url: ClassVar[str]
+    default_requests_per_minute: ClassVar[int] = 0
+
+    def __init__(self, conn_id: str, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conn_id = conn_id
+
+    @cached_property
+    def connection(self) -> VendorConnection:
+        """
+        The settings the Airflow connection makes.
+
+        :raises ConfigurationError: they cannot be right.
+        """
+        conn = self.get_connection(self.conn_id)
+        extra = self._read_extra(conn)
+        values: dict[str, Any] = {name: _seconds(self.conn_id, name, extra[name]) for name in _SECONDS if name in extra}
+        values |= {name: _switch(self.conn_id, name, extra[name]) for name in _SWITCHES if name in extra}
+        rate = extra.get("requests_per_minute", self.default_requests_per_minute)
+        return VendorConnection(
+            conn_id=self.conn_id,
+            api_key=conn.password or "",
+            base_url=_base_url(conn) or self.base_url,
+            account=str(extra.get("account", self.conn_id)),
+            requests_per_minute=_whole_number(self.conn_id, "requests_per_minute", rate),
+            ca_bundle=str(extra["ca_bundle"]) if "ca_bundle" in extra else None,
+            **values,
+        )
+
+    @cached_property
+    def environment(self) -> str | None:
+        """Extra ``environment`` of the connection."""
+        value = self._read_extra(self.get_connection(self.conn_id)).get("environment")
+        return None if value is None else str(value)
+
+    @property
+    def account(self) -> str:
+        """Name of the account in the archive."""
+        return self.connection.account
+
+    def check(self) -> None:
+        """Ask the vendor for as little as shows that the connection works."""
+        raise NotImplementedError
+
+    def test_connection(self) -> tuple[bool, str]:
+        """Tell whether the connection works, in one sentence without a secret. Never raises."""
+        try:
+            self.check()
+        except UsageProviderError as error:
+            return False, str(error)
+        except Exception as error:  # noqa: BLE001 - the sentence is stored and shown: not a word of an unknown error
+            return False, f"The connection could not be tested: {type(error).__name__}."
+        return True, f"{self.connection.base_url} accepted the API key."
+
+    def _read_extra(self, conn: Any) -> Mapping[str, Any]:
+        extra = {name: value for name, value in conn.extra_dejson.items() if value not in (None, "")}
+        for name in sorted(set(extra) - _EXTRAS):
+            if (self.conn_id, name) not in _warned:
+                _warned.add((self.conn_id, name))
+                self.log.warning("Connection %r has an unknown extra %r, which is ignored", self.conn_id, name)
+        return extra
+
+    @classmethod
+    def _form_behaviour(cls, connection_type: str) -> dict[str, Any]:
+        behaviour = _connection_type(connection_type)["ui-field-behaviour"]
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    @classmethod
+    def _form_widgets(cls, connection_type: str) -> dict[str, Any]:
+        from flask_babel import lazy_gettext
+        from wtforms import BooleanField, FloatField, StringField
+        from wtforms.validators import Optional
+
+        kinds = {"boolean": BooleanField, "number": FloatField, "integer": FloatField}
+        return {
+            name: kinds.get(field["schema"]["type"][0], StringField)(
+                lazy_gettext(field["label"]), description=field["description"], validators=[Optional()]
+            )
+            for name, field in _connection_type(connection_type)["conn-fields"].items()
+        }
+
+
+def _connection_type(name: str) -> dict[str, Any]:
+    return next(entry for entry in get_provider_info()["connection-types"] if entry["connection-type"] == name)
+
+
+def _base_url(conn: Any) -> str:
+    """Join what a URI or a form put into host, schema and port: ``https://host:port/path``."""
+    host = (conn.host or "").strip(" ").rstrip("/")
+    if not host:
+        return ""
+    if "://" not in host:
+        host = f"{conn.schema if conn.schema in {'http', 'https'} else 'https'}://{host}"
+    if (conn.port and "]" in host[-1:]) or (conn.port and not _has_port(host)):
+        parts = urlsplit(host)
+        host = parts._replace(netloc=f"{parts.netloc}:{conn.port}").geturl()
+    return host
+
+
+def _has_port(url: str) -> bool:
+    try:
+        return urlsplit(url).port is not None
+    except ValueError:
+        return True
+
+
+def _seconds(conn_id: str, name: str, value: Any) -> float:
+    try:
+        seconds = float(value)
+    except (TypeError, ValueError):
+        seconds = -1.0
+    if not 0 < seconds < float("inf"):
+        _refuse(conn_id, name, value, "a number of seconds above 0")
+    return seconds
+
+
+def _whole_number(conn_id: str, name: str, value: Any) -> int:
+    try:
+        number = int(value)
+    except (TypeError, ValueError):
+        number = -1
+    if number < 0 or float(value) != number:
+        _refuse(conn_id, name, value, "a whole number, 0 for no limit")
+    return number
+
+
+def _switch(conn_id: str, name: str, value: Any) -> bool:
+    switches = {"true": True, "false": False, "1": True, "0": False}
+    switch = switches.get(str(value).strip().lower())
+    if switch is None:
+        _refuse(conn_id, name, value, "true or false")
+    return bool(switch)
+
+
+def _refuse(conn_id: str, name: str, value: Any, allowed: str) -> None:
+    raise ConfigurationError(f"Connection {conn_id!r} has {name} {value!r} in its extra", next_step=f"Give {allowed}.")

@@ -1,0 +1,139 @@
+"""Langdock: the hook that holds its credentials."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from datetime import date
+from typing import TYPE_CHECKING, Any
+
+from airflow_usage_provider.hooks.base import UsageHook
+from airflow_usage_provider.models import UsageWindow
+
+if TYPE_CHECKING:
+    import pandas as pd
+
+    from airflow_usage_provider.vendors.langdock import Export, ExportQuery, Langdock
+
+_TEXTS = (
+    "org_id api_key_id api_key_name name provider model user_id email role department company_name license_type "
+    "assistants_to_messages projects_to_messages model_to_messages_total action_to_messages assistant_id "
+    "assistant_name assistant_description assistant_url assistant_owner_id assistant_owner_email project_id "
+    "project_name project_owner_id project_owner_email source deployment workflow_id workflow_name"
+)
+_COUNTS = (
+    "requests messages unique_users active_users conversations messages_total messages_total_rank messages_chat "
+    "messages_chat_rank messages_assistants messages_assistants_rank assistants_messaged messages_projects "
+    "messages_projects_rank projects_messaged action_messages action_messaged sum_prompt_tokens "
+    "sum_completion_tokens cached_prompt_tokens cache_creation_tokens no_cache_tokens sum_cached_prompt_tokens "
+    "sum_cache_creation_tokens"
+)
+_KINDS = {
+    **dict.fromkeys(_TEXTS.split(), "text"),
+    **dict.fromkeys(_COUNTS.split(), "count"),
+    **dict.fromkeys(("period_start", "period_end", "joined_at"), "time"),
+    "total_cost_usd": "money",
+    "messages_per_user": "number",
+}
+
+
+class LangdockHook(UsageHook):
+    """
+    Exports the usage of a Langdock workspace.
+
+    :param langdock_conn_id: connection with the API key (scope ``USAGE_EXPORT_API``) in ``password`` and, for a
+        dedicated deployment, its base URL with path in ``host``. Extras: ``account``, ``timeout``,
+        ``connect_timeout``, ``download_timeout``, ``requests_per_minute``, ``ca_bundle``, ``allow_http``,
+        ``allow_insecure_download``, ``allow_private_download``.
+    """
+
+    conn_name_attr = "langdock_conn_id"
+    default_conn_name = "langdock_default"
+    conn_type = "langdock"
+    hook_name = "Langdock"
+    base_url = "https://api.langdock.com"
+    default_requests_per_minute = 500
+
+    def __init__(self, langdock_conn_id: str = default_conn_name, **kwargs: Any) -> None:
+        super().__init__(langdock_conn_id, **kwargs)
+        self.langdock_conn_id = langdock_conn_id
+
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form, for Airflow before 3.2."""
+        return cls._form_widgets(cls.conn_type)
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
+        return cls._form_behaviour(cls.conn_type)
+
+    def get_conn(self) -> Langdock:
+        """Return the vendor's API at this connection."""
+        return self._vendor()
+
+    def check(self) -> None:
+        """Ask for an export of yesterday, without downloading it."""
+        self._vendor(max_attempts=1).check()
+
+    def create_export(
+        self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
+    ) -> Export:
+        """
+        Ask for an export.
+
+        :param stream: ``api_keys``, ``users``, ``agents``, ``projects``, ``models`` or ``workflows``.
+        :param usage_date: the day, ``YYYY-MM-DD``, at most 12 months back.
+        :param group_by: ``model`` (api_keys, users, agents), ``source`` or ``deployment`` (models).
+        :param timezone: IANA name of the day's zone.
+        :return: record count and signed URL; its ``repr`` hides the URL, which is a secret.
+        :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
+        """
+        return self.get_conn().create_export(_query(stream, usage_date, group_by, timezone))
+
+    def iter_export_chunks(
+        self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
+    ) -> Iterator[bytes]:
+        """
+        Ask for an export and yield its CSV as bytes, in constant memory, checked as the archive checks it.
+
+        Parameters are those of :meth:`create_export`.
+
+        :raises IncompleteSnapshotError: at the end, if it was cut or has another number of records than announced.
+        """
+        query = _query(stream, usage_date, group_by, timezone)
+        yield from self.get_conn().open_export(query).read()
+
+    def get_export_df(
+        self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
+    ) -> pd.DataFrame:
+        """
+        Return an export as a frame, one row a record, columns as the vendor names them.
+
+        Identifiers are strings, times UTC datetimes, counts nullable integers, money ``Decimal``; a period without
+        data is a frame without rows. Parameters and errors are those of :meth:`iter_export_chunks`.
+        """
+        from airflow_usage_provider.hooks.frames import frame_from_csv
+
+        chunks = self.iter_export_chunks(stream=stream, usage_date=usage_date, group_by=group_by, timezone=timezone)
+        return frame_from_csv(chunks, _KINDS)
+
+    def is_export_ready(self, query: ExportQuery) -> bool | None:
+        """
+        Ask once whether the export's signed URL serves; None for a period without data.
+
+        Never tries again by itself: who waits comes back later.
+
+        :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
+        """
+        return self._vendor(max_attempts=1).is_ready(query)
+
+    def _vendor(self, **client_options: Any) -> Langdock:
+        from airflow_usage_provider.vendors.langdock import Langdock
+
+        return Langdock(self.connection, **client_options)
+
+
+def _query(stream: str, usage_date: str | date, group_by: str | None, timezone: str) -> ExportQuery:
+    from airflow_usage_provider.vendors.langdock import ExportQuery
+
+    return ExportQuery(window=UsageWindow.parse(usage_date, timezone), stream=stream, group_by=group_by)

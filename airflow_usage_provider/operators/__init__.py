@@ -1,0 +1,1 @@
+"""Airflow operators: one answer of a vendor becomes one snapshot."""

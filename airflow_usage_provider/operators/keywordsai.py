@@ -1,0 +1,81 @@
+"""Keywords AI (now Respan): archives its users with their usage and cost."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import TYPE_CHECKING, Any
+
+from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
+from airflow_usage_provider.models import UsageWindow, VendorStream
+from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
+
+if TYPE_CHECKING:
+    from airflow_usage_provider.vendors.keywordsai import UsersQuery
+
+
+class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
+    """
+    Pages through the users of an organisation and archives them as JSON Lines, each record as it was sent.
+
+    Beside the parameters of
+    :class:`~airflow_usage_provider.operators.snapshot.UsageSnapshotToS3Operator`:
+
+    :param keywordsai_conn_id: Airflow connection to the vendor. (templated)
+    :param stream: ``users``, or ``users_list``: cumulative figures as of the request. (templated)
+    :param summary_type: ``daily``, ``weekly``, ``monthly``, ``yearly`` or ``all``: the span around the day. (templated)
+    :param environment: ``prod`` or ``test``; appended to the stream's name in the archive. (templated)
+    :param page_size: users a page, 1 to 1000.
+    :param pages_in_flight: pages asked for at the same time, 1 to 32.
+    :param verify_pages: read a listing of several pages twice, to prove that no user moved between pages.
+    """
+
+    vendor = "keywordsai"
+    template_fields: Sequence[str] = (
+        *UsageSnapshotToS3Operator.template_fields,
+        "keywordsai_conn_id",
+        "stream",
+        "summary_type",
+        "environment",
+    )
+
+    def __init__(
+        self,
+        *,
+        keywordsai_conn_id: str = KeywordsAIHook.default_conn_name,
+        stream: str = "users",
+        summary_type: str = "daily",
+        environment: str | None = None,
+        page_size: int = 1000,
+        pages_in_flight: int = 4,
+        verify_pages: bool = True,
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(**kwargs)
+        self.keywordsai_conn_id = keywordsai_conn_id
+        self.stream = stream
+        self.summary_type = summary_type
+        self.environment = environment
+        self.page_size = page_size
+        self.pages_in_flight = pages_in_flight
+        self.verify_pages = verify_pages
+
+    def get_hook(self) -> KeywordsAIHook:
+        """Return the hook of the connection."""
+        return KeywordsAIHook(self.keywordsai_conn_id)
+
+    def open_stream(self, hook: KeywordsAIHook, window: UsageWindow) -> VendorStream:
+        """Return the listing of a day."""
+        return hook.get_conn().open_users(self._query(window))
+
+    def _query(self, window: UsageWindow) -> UsersQuery:
+        from airflow_usage_provider.vendors.keywordsai import UsersQuery
+
+        return UsersQuery(
+            window=window,
+            stream=self.stream,
+            summary_type=self.summary_type,
+            environment=self.environment,
+            page_size=self.page_size,
+            pages_in_flight=self.pages_in_flight,
+            verify_pages=self.verify_pages,
+        )

@@ -1,0 +1,276 @@
+"""The loop: for every usage date, pass the vendor's bytes to a snapshot and commit it.
+
+Nothing here knows a vendor or S3. One failing day does not stop the others; the task fails at the end and says which.
+"""
+
+from __future__ import annotations
+
+import time
+from abc import abstractmethod
+from collections.abc import Generator, Mapping, Sequence
+from datetime import datetime, timedelta
+from typing import TYPE_CHECKING, Any, ClassVar
+from urllib.parse import quote
+
+from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink
+from airflow.sdk.exceptions import AirflowException, AirflowFailException
+
+from airflow_usage_provider.exceptions import (
+    ConfigurationError,
+    FatalError,
+    IncompleteSnapshotError,
+    ListingChangedError,
+    UsageProviderError,
+)
+from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream, load_zone, resolve_usage_date
+from airflow_usage_provider.operators import lineage
+
+if TYPE_CHECKING:
+    from airflow_usage_provider.archive.manifest import Manifest
+    from airflow_usage_provider.archive.snapshot import Archive, Snapshot
+    from airflow_usage_provider.hooks.base import UsageHook
+
+COMPRESSIONS = ("gzip", "none")
+MAX_READINGS = 5  # of a listing that moves while it is read
+_PROGRESS_SECONDS = 10.0
+
+
+class SnapshotLink(BaseOperatorLink):
+    """Link from a finished task to the newest snapshot in the S3 console."""
+
+    name = "Snapshot in S3"
+
+    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
+        """Return the console's address of the snapshot's folder; nothing before the task has succeeded."""
+        summaries = XCom.get_value(ti_key=ti_key, key="return_value")
+        if not summaries:
+            return ""
+        bucket, _, key = summaries[0]["manifest_uri"].removeprefix("s3://").partition("/")
+        folder = key.rpartition("/")[0] + "/"
+        return f"https://console.aws.amazon.com/s3/buckets/{bucket}?prefix={quote(folder, safe='/')}"
+
+
+class UsageSnapshotToS3Operator(BaseOperator):
+    """
+    Archives what a vendor answers for a day to S3: base of the vendors' operators, and of one's own.
+
+    A subclass sets ``vendor`` and implements :meth:`get_hook` and :meth:`open_stream`.
+
+    :param archive_url: where the archive is, ``s3://bucket/prefix``. (templated)
+    :param aws_conn_id: Airflow connection to S3. (templated)
+    :param usage_date: the day, ``YYYY-MM-DD``; default: resolved from the run. (templated)
+    :param lookback_days: archive so many days before it too, as vendors revise them. (templated)
+    :param timezone: IANA name of the day's zone. (templated)
+    :param compression: of the parts, ``gzip`` or ``none``.
+    :param s3_extra_args: arguments of boto3's ``put_object`` for every object: SSE-KMS, storage class, tags. (templated)
+    :return: one dict a usage date, newest first: ``vendor``, ``account``, ``stream``, ``usage_date``,
+        ``snapshot_id``, ``manifest_uri``, ``rows``, ``bytes`` (of the stored parts), ``empty``, ``unchanged``,
+        ``revision``.
+    """
+
+    vendor: ClassVar[str]
+
+    template_fields: Sequence[str] = (
+        "archive_url",
+        "aws_conn_id",
+        "usage_date",
+        "lookback_days",
+        "timezone",
+        "s3_extra_args",
+    )
+    operator_extra_links = (SnapshotLink(),)
+    ui_color = "#e4f0e8"
+
+    def __init__(
+        self,
+        *,
+        archive_url: str,
+        aws_conn_id: str | None = "aws_default",
+        usage_date: str | None = None,
+        lookback_days: int = 0,
+        timezone: str = "UTC",
+        compression: str = "gzip",
+        s3_extra_args: dict[str, Any] | None = None,
+        **kwargs: Any,
+    ) -> None:
+        outlets = kwargs.pop("outlets", None) or []
+        alias = AssetAlias(f"{self.vendor}_usage", group="usage")
+        super().__init__(outlets=[*(outlets if isinstance(outlets, list) else [outlets]), alias], **kwargs)
+        if compression not in COMPRESSIONS:
+            raise ValueError(f"compression is {compression!r}. Give gzip or none.")
+        self.archive_url = archive_url
+        self.aws_conn_id = aws_conn_id
+        self.usage_date = usage_date
+        self.lookback_days = lookback_days
+        self.timezone = timezone
+        self.compression = compression
+        self.s3_extra_args = s3_extra_args
+        self._is_running = False
+
+    @abstractmethod
+    def get_hook(self) -> UsageHook:
+        """Return the hook of the connection."""
+
+    @abstractmethod
+    def open_stream(self, hook: Any, window: UsageWindow) -> VendorStream:
+        """Return the vendor's stream for a day; nothing is asked of the vendor yet."""
+
+    def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        """Archive every day of the look-back."""
+        self._is_running = True
+        try:
+            return self._archive_days(context)
+        except FatalError as error:
+            raise AirflowFailException(str(error)) from None
+        finally:
+            self._is_running = False
+
+    def on_kill(self) -> None:
+        """End the task's work, so that its open upload is aborted on the way out."""
+        if self._is_running:
+            raise SystemExit(f"{self.task_id} was told to stop")
+
+    def _archive_days(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
+        windows = self._windows(context)
+        hook = self.get_hook()
+        streams = [self.open_stream(hook, window) for window in windows]
+        archive = self._open_archive()
+        committed: list[tuple[dict[str, Any], Manifest]] = []
+        failures: list[tuple[UsageWindow, UsageProviderError]] = []
+        for window, stream in zip(windows, streams, strict=True):
+            try:
+                manifest = self._archive_day(archive, hook.account, stream, window, context)
+            except UsageProviderError as error:
+                self.log.error("%s of %s was not archived: %s", stream.name, window.usage_date, error)  # noqa: TRY400
+                failures.append((window, error))
+                continue
+            committed.append((summarize(archive, manifest), manifest))
+        if failures:
+            _raise_failures(failures, len(windows))
+        lineage.report(self, context, archive.location, committed)
+        return [summary for summary, _ in committed]
+
+    def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:
+        zone = load_zone(self.timezone)
+        day = self.usage_date or resolve_usage_date(context, self.timezone)
+        newest = UsageWindow.parse(day, self.timezone)
+        if newest.usage_date > (today := datetime.now(zone).date()):
+            raise ConfigurationError(
+                f"usage_date {newest.usage_date} is in the future; in {self.timezone} it is {today}",
+                next_step="Give a day that has begun.",
+            )
+        try:
+            lookback_days = int(self.lookback_days)
+        except (TypeError, ValueError):
+            lookback_days = -1
+        if lookback_days < 0:
+            raise ConfigurationError(
+                f"lookback_days is {self.lookback_days!r}", next_step="Give a whole number of days, 0 or more."
+            )
+        days = (newest.usage_date - timedelta(days=back) for back in range(lookback_days + 1))
+        return [UsageWindow(day, self.timezone) for day in days]
+
+    def _open_archive(self) -> Archive:
+        from airflow.providers.amazon.aws.hooks.s3 import S3Hook
+
+        from airflow_usage_provider.archive.keys import ArchiveLocation
+        from airflow_usage_provider.archive.snapshot import Archive
+
+        location = ArchiveLocation.parse(self.archive_url)
+        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        return Archive(
+            client=client, location=location, compression=self.compression, extra_args=self.s3_extra_args or {}
+        )
+
+    def _archive_day(
+        self, archive: Archive, account: str, stream: VendorStream, window: UsageWindow, context: Mapping[str, Any]
+    ) -> Manifest:
+        from airflow_usage_provider.archive.keys import Series
+
+        series = Series(self.vendor, account, stream.name)
+        with archive.open_snapshot(series, window, stream.file_format) as snapshot:
+            facts = self._read_at_rest(stream, snapshot)
+            manifest = snapshot.commit(
+                facts, maturity=self._maturity(window), request=stream.request, airflow=_identify_task(context)
+            )
+        answer = "empty" if manifest.empty else f"{manifest.rows} records"
+        state = "unchanged" if manifest.unchanged else f"revision {manifest.revision}"
+        self.log.info(
+            "Archived %s/%s/%s of %s: %s, %s, %d bytes read, %s",
+            series.vendor,
+            series.account,
+            series.stream,
+            window.usage_date,
+            answer,
+            state,
+            snapshot.raw_bytes,
+            archive.manifest_uri(manifest),
+        )
+        return manifest
+
+    def _read_at_rest(self, stream: VendorStream, snapshot: Snapshot) -> StreamFacts:
+        """Read the stream into the snapshot, anew while its listing moves."""
+        for reading in range(1, MAX_READINGS + 1):
+            try:
+                return self._copy(stream.read(), snapshot, stream.name)
+            except ListingChangedError as error:
+                if reading == MAX_READINGS:
+                    raise
+                self.log.warning("%s Reading it again, %d of %d.", error, reading + 1, MAX_READINGS)
+                snapshot.restart()
+        raise AssertionError("unreachable")
+
+    def _copy(
+        self, chunks: Generator[bytes | memoryview, None, StreamFacts], snapshot: Snapshot, name: str
+    ) -> StreamFacts:
+        begun = reported = time.monotonic()
+        number = 0
+        while True:
+            try:
+                chunk = next(chunks)
+            except StopIteration as end:
+                if not isinstance(end.value, StreamFacts):
+                    raise IncompleteSnapshotError("The stream ended without its facts", stream=name) from None
+                return end.value
+            snapshot.write(chunk)
+            number += 1
+            if (now := time.monotonic()) - reported >= _PROGRESS_SECONDS:
+                reported = now
+                rate = snapshot.raw_bytes / (now - begun) / 1e6
+                self.log.info("Reading %s: %d pieces, %d bytes, %.1f MB/s", name, number, snapshot.raw_bytes, rate)
+
+    def _maturity(self, window: UsageWindow) -> str:
+        age = datetime.now(load_zone(self.timezone)).date() - window.usage_date
+        return "final" if age.days > int(self.lookback_days) else "provisional"
+
+
+def summarize(archive: Archive, manifest: Manifest) -> dict[str, Any]:
+    """What a task returns of one day."""
+    return {
+        "vendor": manifest.vendor,
+        "account": manifest.account,
+        "stream": manifest.stream,
+        "usage_date": manifest.usage_date,
+        "snapshot_id": manifest.snapshot_id,
+        "manifest_uri": archive.manifest_uri(manifest),
+        "rows": manifest.rows,
+        "bytes": sum(entry.bytes for entry in manifest.files),
+        "empty": manifest.empty,
+        "unchanged": manifest.unchanged,
+        "revision": manifest.revision,
+    }
+
+
+def _identify_task(context: Mapping[str, Any]) -> dict[str, Any]:
+    ti = context.get("ti")
+    names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
+    return {name: getattr(ti, name, None) for name in names} if ti is not None else {}
+
+
+def _raise_failures(failures: list[tuple[UsageWindow, UsageProviderError]], days: int) -> None:
+    if days == 1:
+        raise failures[0][1]
+    told = " ".join(f"{window.usage_date}: {error}" for window, error in failures)
+    message = f"{len(failures)} of {days} days were not archived, the others were. {told}"
+    kind = AirflowFailException if all(isinstance(error, FatalError) for _, error in failures) else AirflowException
+    raise kind(message)

@@ -1,0 +1,1 @@
+"""The vendors' HTTP APIs. Knows nothing of S3 or Airflow."""

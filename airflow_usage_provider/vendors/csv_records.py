@@ -1,0 +1,172 @@
+"""Counts the records of a CSV body as its bytes pass, and checks that each is as wide as the header.
+
+Records, not lines: quoted cells may hold line breaks. Quotes are read as Python's csv module reads them, byte-order
+mark, CRLF and a missing final line end included. Memory does not grow with the body.
+"""
+
+from __future__ import annotations
+
+import csv
+import re
+from enum import Enum, auto
+
+from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError
+
+_SPECIAL = re.compile(rb'[",\r\n]')
+_BOM = b"\xef\xbb\xbf"
+_MAX_HEADER_BYTES = 1024 * 1024
+_QUOTE, _COMMA, _CR, _LF = b'",\r\n'
+
+
+class _State(Enum):
+    FIELD_START = auto()
+    UNQUOTED = auto()
+    QUOTED = auto()
+    QUOTE_IN_QUOTED = auto()
+
+
+class CsvRecordCounter:
+    """
+    Feed it the body chunk by chunk, then call :meth:`finish`.
+
+    ``rows`` is the number of records below the header, ``columns`` the header's names, ``is_terminated`` whether the
+    last record ends with a line end.
+    """
+
+    def __init__(self) -> None:
+        self.rows = 0
+        self.columns: tuple[str, ...] = ()
+        self.is_terminated = True
+        self._head: bytearray | None = bytearray()
+        self._state = _State.FIELD_START
+        self._commas = 0
+        self._is_blank = True
+        self._after_cr = False
+
+    def feed(self, chunk: bytes | memoryview) -> None:
+        """
+        Take the next bytes.
+
+        :raises IncompleteSnapshotError: a record is narrower or wider than the header.
+        :raises InvalidBodyError: this is no CSV.
+        """
+        data = bytes(chunk)
+        if self._head is not None:
+            data = self._feed_head(data)
+        if not data:
+            return
+        self.is_terminated = data[-1] in (_LF, _CR)
+        if self._state is _State.QUOTED or b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
+            self._scan(data)
+            return
+        first, separator, rest = data.partition(b"\n")
+        self._scan(first + separator)
+        lines = rest.split(b"\n")
+        last = lines.pop() if separator else b""
+        self._count_plain(lines)
+        self._scan(last)
+
+    def finish(self) -> None:
+        """
+        Take the end of the body.
+
+        :raises IncompleteSnapshotError: it ends within a quoted cell or a record that is too narrow.
+        """
+        if self._head is not None and self._head:
+            head, self._head = bytes(self._head) + b"\n", None
+            self._take_head(head, len(head))
+        if self._state is _State.QUOTED:
+            raise IncompleteSnapshotError("The CSV ends within a quoted cell")
+        if not self._is_blank:
+            self._end_record()
+
+    def _feed_head(self, data: bytes) -> bytes:
+        """Collect bytes up to the end of the first record; return those behind it."""
+        assert self._head is not None
+        self._head += data
+        head = bytes(self._head)
+        if head.lstrip(_BOM).lstrip()[:1] in (b"<", b"{", b"["):
+            raise InvalidBodyError("The body is not CSV but HTML, XML or JSON")
+        end = self._find_record_end(head)
+        if end is None:
+            if len(head) > _MAX_HEADER_BYTES:
+                raise InvalidBodyError(f"The body is not CSV: no header within {_MAX_HEADER_BYTES} bytes")
+            return b""
+        self._head = None
+        self._take_head(head, end)
+        return head[end:]
+
+    def _take_head(self, head: bytes, end: int) -> None:
+        try:
+            text = head[:end].removeprefix(_BOM).decode("utf-8")
+        except UnicodeDecodeError:
+            text = head[:end].decode("latin-1")
+        if "\x00" in text:
+            raise InvalidBodyError("The body is not CSV in UTF-8 or another superset of ASCII")
+        self.columns = tuple(next(csv.reader([text.strip("\r\n")]), ()))
+
+    @staticmethod
+    def _find_record_end(head: bytes) -> int | None:
+        is_quoted = False
+        for match in re.finditer(rb'["\r\n]', head):
+            if match[0] == b'"':
+                is_quoted = not is_quoted
+            elif not is_quoted and match.start() > 0:
+                if match[0] == b"\n":
+                    return match.end()
+                if match.end() < len(head):
+                    return match.end() + (head[match.end()] == _LF)
+        return None
+
+    def _count_plain(self, lines: list[bytes]) -> None:
+        """Count whole lines without a quote."""
+        lines = [line for line in lines if line and line != b"\r"]
+        expected = len(self.columns) - 1
+        commas = [line.count(b",") for line in lines]
+        if commas.count(expected) != len(commas):
+            wrong = next(index for index, count in enumerate(commas) if count != expected)
+            self._refuse_width(self.rows + wrong + 1, commas[wrong] + 1)
+        self.rows += len(lines)
+
+    def _scan(self, data: bytes) -> None:
+        """Count with a look at every special byte: the rules of Python's csv module."""
+        state, last = self._state, 0
+        for match in _SPECIAL.finditer(data):
+            position = match.start()
+            byte = data[position]
+            if position > last:  # bytes without a meaning of their own lie before this one
+                self._is_blank = self._after_cr = False
+                if state is not _State.QUOTED:
+                    state = _State.UNQUOTED
+            last = match.end()
+            if state is _State.QUOTED:
+                if byte == _QUOTE:
+                    state = _State.QUOTE_IN_QUOTED
+                continue
+            if byte == _QUOTE:
+                self._is_blank = self._after_cr = False
+                state = _State.UNQUOTED if state is _State.UNQUOTED else _State.QUOTED
+            elif byte == _COMMA:
+                self._is_blank = self._after_cr = False
+                self._commas += 1
+                state = _State.FIELD_START
+            else:
+                if not (byte == _LF and self._after_cr) and not self._is_blank:
+                    self._end_record()
+                self._after_cr = byte == _CR
+                state = _State.FIELD_START
+        if last < len(data):
+            self._is_blank = self._after_cr = False
+            if state is not _State.QUOTED:
+                state = _State.UNQUOTED
+        self._state = state
+
+    def _end_record(self) -> None:
+        self.rows += 1
+        if self._commas != len(self.columns) - 1:
+            self._refuse_width(self.rows, self._commas + 1)
+        self._commas = 0
+        self._is_blank = True
+
+    def _refuse_width(self, row: int, width: int) -> None:
+        raise IncompleteSnapshotError(f"CSV record {row} has {width} cells, the header has {len(self.columns)}")

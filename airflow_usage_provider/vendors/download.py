@@ -1,0 +1,129 @@
+"""Streams the body behind a signed URL, without credentials and within a deadline.
+
+A signed URL is a secret: it is requested and forgotten, and no message holds its path or query. Its host, and the host
+of each redirect, must be https and public unless the connection allows otherwise.
+"""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any, NoReturn
+from urllib.parse import urljoin, urlsplit
+
+from airflow_usage_provider.exceptions import (
+    ConfigurationError,
+    DownloadExpiredError,
+    RateLimitedError,
+    RequestRejectedError,
+    VendorUnavailableError,
+)
+from airflow_usage_provider.vendors.base import VendorConnection
+from airflow_usage_provider.vendors.exchange import ErrorBuilder, Exchange, new_session, no_auth
+from airflow_usage_provider.vendors.transport import WatchedAdapter, is_public_address
+
+MAX_REDIRECTS = 3
+_GONE = (403, 404, 410)
+
+
+class Downloader:
+    """
+    Downloads for one connection.
+
+    :param error: builds an error that names vendor and connection.
+    :param timeout: seconds without a byte where the connection says nothing.
+    """
+
+    def __init__(self, connection: VendorConnection, error: ErrorBuilder, *, timeout: float) -> None:
+        self._connection = connection
+        self._error = error
+        self._timeout = connection.timeout or timeout
+        adapter = WatchedAdapter(public_only=not connection.allow_private_download)
+        self._session = new_session(adapter, ca_bundle=connection.ca_bundle)
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        self._session.close()
+
+    def probe(self, url: str, *, stream: str) -> None:
+        """
+        See that the URL serves: ask for one byte and read no body.
+
+        :raises DownloadExpiredError: it does not.
+        """
+        self._open(url, stream=stream, headers={"Range": "bytes=0-0"}, seconds=60.0 + self._timeout).close()
+
+    def open(self, url: str, *, stream: str) -> Exchange:
+        """
+        Return the answer of a URL that serves; the caller closes it. The body has ``download_timeout`` seconds.
+
+        :raises DownloadExpiredError: the URL does not serve: not yet, or no more.
+        :raises ConfigurationError: the URL, or one it redirects to, leads where the connection does not allow.
+        """
+        return self._open(url, stream=stream, headers={}, seconds=self._connection.download_timeout)
+
+    def _open(self, url: str, *, stream: str, headers: dict[str, str], seconds: float) -> Exchange:
+        for _ in range(MAX_REDIRECTS + 1):
+            self._check_url(url, stream)
+            exchange = Exchange(
+                self._session,
+                "GET",
+                url,
+                headers=headers,
+                auth=no_auth,
+                timeout=(self._connection.connect_timeout, self._timeout),
+                seconds=seconds,
+                error=partial(self._error, stream=stream, url=_host(url)),
+            )
+            target = exchange.redirect_target
+            if target is None and exchange.status in {200, 206}:
+                return exchange
+            exchange.close()
+            if target is None:
+                self._raise_status(exchange.status, url, stream)
+            url = urljoin(url, target)
+        raise self._error(
+            ConfigurationError, f"The download redirects more than {MAX_REDIRECTS} times", stream=stream, url=_host(url)
+        )
+
+    def _check_url(self, url: str, stream: str) -> None:
+        parts = urlsplit(url)
+        if parts.scheme != "https" and not (parts.scheme == "http" and self._connection.allow_insecure_download):
+            raise self._error(
+                ConfigurationError,
+                f"The download URL is {parts.scheme or 'without a scheme'}, not https",
+                stream=stream,
+                url=_host(url),
+                next_step='If that is your deployment, allow it with {"allow_insecure_download": true} in the connection\'s extra.',
+            )
+        if not parts.hostname or parts.username is not None:
+            raise self._error(ConfigurationError, "The download URL cannot be read", stream=stream)
+        try:
+            is_private = not is_public_address(parts.hostname)
+        except ValueError:
+            return  # a name: its address is checked on the socket that is connected to it
+        if is_private and not self._connection.allow_private_download:
+            raise self._error(
+                ConfigurationError,
+                "The download URL is at a loopback, private or link-local address",
+                stream=stream,
+                url=_host(url),
+                next_step='If that is your deployment, allow it with {"allow_private_download": true} in the connection\'s extra.',
+            )
+
+    def _raise_status(self, status: int, url: str, stream: str) -> NoReturn:
+        details: dict[str, Any] = {"stream": stream, "status": status, "url": _host(url)}
+        if status in _GONE:
+            raise self._error(DownloadExpiredError, "The download URL does not serve, not yet or no more", **details)
+        if status == 429:
+            raise self._error(RateLimitedError, "Too many downloads", **details)
+        if status < 500:
+            raise self._error(
+                RequestRejectedError, "The download was refused", next_step="Report it to the vendor.", **details
+            )
+        raise self._error(VendorUnavailableError, "The download's host could not answer", **details)
+
+
+def _host(url: str) -> str:
+    """Scheme and host: all of a signed URL that may be shown, as its path may hold a token too."""
+    parts = urlsplit(url)
+    return f"{parts.scheme}://{parts.hostname or ''}"

@@ -1,0 +1,202 @@
+"""Takes JSON answers apart into records without touching their bytes.
+
+Only white space outside strings goes: ``5.2e-05``, ``1.10``, integers of any length and escapes stay as they were sent.
+"""
+
+from __future__ import annotations
+
+import codecs
+import json
+from collections.abc import Generator, Iterable, Mapping
+from dataclasses import dataclass
+from typing import Any, NoReturn
+
+import msgspec
+
+from airflow_usage_provider.exceptions import InvalidBodyError
+
+_MAX_VALUE_CHARS = 64 * 1024 * 1024
+_WHITE_SPACE = " \t\r\n"
+
+
+@dataclass(frozen=True, slots=True)
+class JsonPage:
+    """The records of one body, each as bytes of one line, and what surrounded them, decimals as strings."""
+
+    records: list[bytes]
+    envelope: Mapping[str, Any]
+
+
+def split_page(body: bytes, field: str) -> JsonPage:
+    """
+    Take apart a body that is held whole.
+
+    :param field: name of the list of records.
+    :raises InvalidBodyError: it is not a JSON object with such a list of objects.
+    """
+    try:
+        str(body, "utf-8")
+        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+        records = [
+            compact_record(bytes(raw)) for raw in msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])
+        ]
+        envelope = {name: read_envelope(bytes(raw)) for name, raw in members.items()}
+    except KeyError:
+        raise InvalidBodyError(f"The JSON body has no {field!r}") from None
+    except (ValueError, RecursionError) as error:
+        raise InvalidBodyError(f"The body is not the JSON it should be: {describe_json_error(error)}") from None
+    if not all(record.startswith(b"{") for record in records):
+        raise InvalidBodyError(f"The JSON body's {field!r} holds something other than objects")
+    return JsonPage(records, envelope)
+
+
+def compact_record(raw: bytes) -> bytes:
+    """Remove white space outside strings, and nothing else."""
+    return msgspec.json.format(raw, indent=-1)
+
+
+def read_envelope(raw: bytes | str) -> Any:
+    """Parse JSON with decimals as strings."""
+    return json.loads(raw, parse_float=str)
+
+
+def describe_json_error(error: Exception) -> str:
+    """Say where a JSON text breaks without quoting it."""
+    if isinstance(error, json.JSONDecodeError):
+        return f"{error.msg} at character {error.pos}"
+    if isinstance(error, UnicodeDecodeError):
+        return f"not UTF-8 at byte {error.start}"
+    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
+        return str(error)
+    if isinstance(error, RecursionError):
+        return "nested too deeply"
+    return "unexpected structure"
+
+
+def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, dict[str, Any]]:
+    """
+    Take apart a JSON object as it arrives; memory holds a record or a chunk, whichever is larger.
+
+    :param field: name of the list of records.
+    :return: the other members, decimals as strings.
+    :raises InvalidBodyError: it is not a JSON object with such a list of objects, or it ends early.
+    """
+    text = _JsonText(chunks)
+    envelope: dict[str, Any] = {}
+    has_field = False
+    text.expect("{")
+    for _ in text.iter_items("}"):
+        name = text.read_value()[0]
+        text.expect(":")
+        if name != field or not text.skip("["):
+            envelope[str(name)] = text.read_value()[0]
+            continue
+        has_field = True
+        for _ in text.iter_items("]"):
+            value, source = text.read_value()
+            if not isinstance(value, dict):
+                text.refuse(f"{field!r} holds something other than objects")
+            yield compact_record(source.encode())
+    text.expect_end()
+    if not has_field:
+        text.refuse(f"it has no list {field!r}")
+    return envelope
+
+
+class _JsonText:
+    """A JSON text that arrives in chunks, read value by value."""
+
+    def __init__(self, chunks: Iterable[bytes]) -> None:
+        self._chunks = iter(chunks)
+        self._utf8 = codecs.getincrementaldecoder("utf-8")()
+        self._json = json.JSONDecoder(parse_float=str, parse_int=_read_int, parse_constant=_refuse_constant)
+        self._text = ""
+        self._position = 0
+        self._dropped = 0
+        self._at_end = False
+
+    def refuse(self, why: str) -> NoReturn:
+        """:raises InvalidBodyError: always."""
+        raise InvalidBodyError(
+            f"The body is not the JSON it should be: {why}, at character {self._dropped + self._position}"
+        )
+
+    def skip(self, character: str) -> bool:
+        """Step over the next character if it is this one."""
+        if self._peek() != character:
+            return False
+        self._position += 1
+        return True
+
+    def expect(self, character: str) -> None:
+        """Step over the next character, which must be this one."""
+        if not self.skip(character):
+            self.refuse(f"expected {character!r}")
+
+    def iter_items(self, close: str) -> Generator[None]:
+        """Yield where an item of a list or object begins, up to its closing bracket."""
+        if self.skip(close):
+            return
+        yield
+        while not self.skip(close):
+            self.expect(",")
+            yield
+
+    def expect_end(self) -> None:
+        """Only white space may follow."""
+        if self._peek():
+            self.refuse("something follows its end")
+
+    def read_value(self) -> tuple[Any, str]:
+        """Return the next value and its source text."""
+        self._peek()
+        while True:
+            try:
+                value, end = self._json.raw_decode(self._text, self._position)
+                if end < len(self._text) or self._at_end:
+                    break
+            except json.JSONDecodeError as error:
+                if self._at_end:
+                    self.refuse(error.msg)
+            except (RecursionError, ValueError):
+                self.refuse("nested too deeply or no JSON number")
+            if len(self._text) - self._position > _MAX_VALUE_CHARS:
+                self.refuse(f"a value longer than {_MAX_VALUE_CHARS} characters, or a broken one")
+            self._fill(at_least=len(self._text) - self._position)
+        source = self._text[self._position : end]
+        self._position = end
+        return value, source
+
+    def _peek(self) -> str:
+        while True:
+            while self._position < len(self._text):
+                if (character := self._text[self._position]) not in _WHITE_SPACE:
+                    return character
+                self._position += 1
+            if self._at_end:
+                return ""
+            self._fill(at_least=1)
+
+    def _fill(self, *, at_least: int) -> None:
+        pieces = [self._text[self._position :]]
+        self._dropped += self._position
+        self._position = 0
+        added = 0
+        while added < max(at_least, 1) and not self._at_end:
+            chunk = next(self._chunks, None)
+            self._at_end = chunk is None
+            try:
+                piece = self._utf8.decode(chunk or b"", final=self._at_end)
+            except UnicodeDecodeError:
+                self.refuse("not UTF-8")
+            pieces.append(piece)
+            added += len(piece)
+        self._text = "".join(pieces)
+
+
+def _read_int(text: str) -> int | str:
+    return int(text) if len(text) < 4000 else text
+
+
+def _refuse_constant(name: str) -> NoReturn:
+    raise ValueError(name)

