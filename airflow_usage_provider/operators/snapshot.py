@@ -42,6 +42,8 @@ class SnapshotLink(BaseOperatorLink):
 
     def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
         """Return the console's address of the snapshot's folder; nothing before the task has succeeded."""
+        from airflow.sdk.execution_time.xcom import XCom
+
         summaries = XCom.get_value(ti_key=ti_key, key="return_value")
         if not summaries:
             return ""
