@@ -1,4 +1,4 @@
-"""The ``[usage_provider]`` section as the bundled DAGs use it, read when a run begins and never while a DAG is parsed."""
+"""The ``[usage_provider]`` section as the bundled DAGs use it: read when a run begins, never while a DAG is parsed."""
 
 from __future__ import annotations
 

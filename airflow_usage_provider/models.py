@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Generator, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import date, datetime, time, timedelta
 from enum import Enum
-from typing import Any, Protocol
+from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
 
 from airflow_usage_provider.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping
 
 USAGE_DATE_STEP = "Give usage_date as YYYY-MM-DD."
 
@@ -143,12 +146,11 @@ def parse_usage_date(value: str | date) -> date:
         return value.date()
     if isinstance(value, date):
         return value
-    try:
-        if not isinstance(value, str) or not re.fullmatch(r"\d{4}-\d{2}-\d{2}", value.strip(), re.ASCII):
-            raise ValueError(value)
-        return date.fromisoformat(value.strip())
-    except ValueError:
-        raise ConfigurationError(f"usage_date {value!r} is not a date", next_step=USAGE_DATE_STEP) from None
+    text = str(value).strip()
+    with suppress(ValueError):
+        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+            return date.fromisoformat(text)
+    raise ConfigurationError(f"usage_date {value!r} is not a date", next_step=USAGE_DATE_STEP)
 
 
 def resolve_usage_date(context: Mapping[str, Any], timezone: str = "UTC") -> date:

@@ -52,7 +52,7 @@ with DAG(
             raise AirflowFailException(str(error)) from None
 
     @task_group
-    def account(  # noqa: PLR0913, PLR0917 - one name for each templated argument
+    def account(
         archive_url: str, aws_conn_id: str, usage_date: str, timezone: str, lookback_days: int, keywordsai_conn_id: str
     ) -> None:
         """Archive one account."""

@@ -54,7 +54,7 @@ with DAG(
             raise AirflowFailException(str(error)) from None
 
     @task_group
-    def stream_of_account(  # noqa: PLR0913, PLR0917 - one name for each templated argument
+    def stream_of_account(
         archive_url: str,
         aws_conn_id: str,
         usage_date: str,
@@ -65,7 +65,7 @@ with DAG(
         group_by: str | None,
     ) -> None:
         """Archive one stream of one account."""
-        export = {
+        export: dict[str, Any] = {
             "langdock_conn_id": langdock_conn_id,
             "stream": stream,
             "group_by": group_by,

@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError
 
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
 _BUCKET_STEP = "Create the bucket or correct archive_url."
-_ACCESS_STEP = "Check the keys of the AWS connection and their rights: s3:ListBucket, s3:GetObject, s3:PutObject, s3:AbortMultipartUpload."
+_ACCESS_STEP = (
+    "Check the keys of the AWS connection and their rights: "
+    "s3:ListBucket, s3:GetObject, s3:PutObject, s3:AbortMultipartUpload."
+)
 _RETRY_STEP = "Nothing was committed; run the task again."
 _MISSING_BUCKET = {"NoSuchBucket"}
 _PASSING = {

@@ -10,10 +10,13 @@ import re
 import secrets
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
 from airflow_usage_provider.exceptions import ConfigurationError
-from airflow_usage_provider.models import FileFormat
+
+if TYPE_CHECKING:
+    from airflow_usage_provider.models import FileFormat
 
 MANIFEST_NAME = "_manifest.json"
 _SNAPSHOT_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}", re.ASCII)

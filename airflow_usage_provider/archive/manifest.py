@@ -6,13 +6,15 @@ Fields are described in ``manifest.schema.json`` beside this module. Readers ign
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
 from functools import cache
 from importlib.resources import files
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.exceptions import ArchiveCorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 MANIFEST_VERSION = 1
 
@@ -96,7 +98,6 @@ class Manifest:
             raise ArchiveCorruptError(f"Not a manifest ({type(error).__name__})", next_step=step) from None
 
 
-@cache
 def _names(of: type[Manifest] | type[FileEntry]) -> tuple[str, ...]:
     return tuple(entry.name for entry in fields(of))
 

@@ -8,12 +8,10 @@ from __future__ import annotations
 
 import hashlib
 import zlib
-from collections.abc import Callable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 from airflow_usage_provider import __version__
 from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
@@ -28,7 +26,12 @@ from airflow_usage_provider.archive.keys import (
 from airflow_usage_provider.archive.manifest import FileEntry, Manifest
 from airflow_usage_provider.archive.upload import ObjectUpload, accepted_args, check_extra_args
 from airflow_usage_provider.exceptions import ConfigurationError, IncompleteSnapshotError, UsageProviderError
-from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+    from types import TracebackType
+
+    from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
 
 COMPRESSIONS = ("gzip", "none")
 GZIP_LEVEL = 6
@@ -152,8 +155,9 @@ class Archive:
 
 class Snapshot:
     """
-    One answer for one stream and day on its way into the archive. Use it as a context manager and commit it inside;
-    left without a commit, it aborts its upload.
+    One answer for one stream and day on its way into the archive.
+
+    Use it as a context manager and commit it inside; left without a commit, it aborts its upload.
     """
 
     def __init__(self, archive: Archive, series: Series, window: UsageWindow, file_format: FileFormat) -> None:

@@ -8,12 +8,14 @@ counted against what S3 then holds.
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
 from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 PART_SIZE = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
@@ -31,7 +33,7 @@ def check_extra_args(client: Any, extra_args: Mapping[str, Any]) -> None:
     if unknown := sorted(set(extra_args) - allowed):
         raise ConfigurationError(
             f"s3_extra_args has {', '.join(unknown)}",
-            next_step="Give arguments of boto3's put_object such as ServerSideEncryption, SSEKMSKeyId, StorageClass, Tagging.",
+            next_step="Give arguments of boto3's put_object, such as ServerSideEncryption, StorageClass or Tagging.",
         )
 
 
@@ -72,7 +74,7 @@ class ObjectUpload:
         self._part_size = part_size
         self._buffer = bytearray()
         self._upload_id: str | None = None
-        self._executor: ThreadPoolExecutor | None = None
+        self._executor = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="s3-part")  # starts threads when used
         self._in_flight: deque[Future[dict[str, Any]]] = deque()
         self._parts: list[dict[str, Any]] = []
         self.bytes = 0
@@ -140,9 +142,7 @@ class ObjectUpload:
                     **self._target, ContentType=self._content_type, **self._extra_args
                 )
                 self._upload_id = answer["UploadId"]
-                self._executor = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="s3-part")
             self._collect(leave=PARTS_IN_FLIGHT - 1)
-            assert self._executor is not None
             number = len(self._parts) + len(self._in_flight) + 1
             self._in_flight.append(self._executor.submit(self._upload_part, self._upload_id, number, body))
 
@@ -181,12 +181,8 @@ class ObjectUpload:
 
     def _shut_down(self) -> None:
         self._buffer = bytearray()
-        if self._executor is not None:
-            for future in self._in_flight:
-                future.cancel()
-            self._executor.shutdown(wait=True)
-            self._executor = None
-            self._in_flight.clear()
+        self._executor.shutdown(wait=True, cancel_futures=True)
+        self._in_flight.clear()
 
 
 _CHECKSUMS = {"ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256"}

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from functools import cached_property
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
@@ -12,6 +11,9 @@ from airflow.sdk import BaseHook
 from airflow_usage_provider.exceptions import ConfigurationError, UsageProviderError
 from airflow_usage_provider.get_provider_info import get_provider_info
 from airflow_usage_provider.vendors.base import VendorConnection
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
 
 _SECONDS = ("timeout", "connect_timeout", "download_timeout")
 _SWITCHES = ("allow_http", "allow_insecure_download", "allow_private_download")

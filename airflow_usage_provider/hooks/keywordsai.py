@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.base import UsageHook
 from airflow_usage_provider.models import UsageWindow
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
     import pandas as pd
 
     from airflow_usage_provider.vendors.keywordsai import KeywordsAI

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
-from airflow_usage_provider.models import UsageWindow, VendorStream
 from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_usage_provider.models import UsageWindow, VendorStream
     from airflow_usage_provider.vendors.keywordsai import UsersQuery
 
 

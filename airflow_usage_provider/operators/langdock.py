@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.langdock import LangdockHook
-from airflow_usage_provider.models import UsageWindow, VendorStream
 from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from airflow_usage_provider.models import UsageWindow, VendorStream
 
 
 class LangdockExportToS3Operator(UsageSnapshotToS3Operator):

@@ -55,5 +55,5 @@ def _report_hook_lineage(operator: Any, asset: Asset) -> None:
     try:
         from airflow.sdk.lineage import get_hook_lineage_collector
     except ImportError:  # before Airflow 3.2
-        from airflow.lineage.hook import get_hook_lineage_collector
+        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef]
     get_hook_lineage_collector().add_output_asset(context=operator, uri=asset.uri)

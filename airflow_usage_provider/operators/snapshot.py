@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
-from collections.abc import Generator, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
@@ -26,6 +25,8 @@ from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream
 from airflow_usage_provider.operators import lineage
 
 if TYPE_CHECKING:
+    from collections.abc import Generator, Mapping, Sequence
+
     from airflow_usage_provider.archive.manifest import Manifest
     from airflow_usage_provider.archive.snapshot import Archive, Snapshot
     from airflow_usage_provider.hooks.base import UsageHook
@@ -64,7 +65,8 @@ class UsageSnapshotToS3Operator(BaseOperator):
     :param lookback_days: archive so many days before it too, as vendors revise them. (templated)
     :param timezone: IANA name of the day's zone. (templated)
     :param compression: of the parts, ``gzip`` or ``none``.
-    :param s3_extra_args: arguments of boto3's ``put_object`` for every object: SSE-KMS, storage class, tags. (templated)
+    :param s3_extra_args: arguments of boto3's ``put_object`` for every object, such as SSE-KMS, storage class, tags.
+        (templated)
     :return: one dict a usage date, newest first: ``vendor``, ``account``, ``stream``, ``usage_date``,
         ``snapshot_id``, ``manifest_uri``, ``rows``, ``bytes`` (of the stored parts), ``empty``, ``unchanged``,
         ``revision``.
@@ -247,7 +249,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
 
 
 def summarize(archive: Archive, manifest: Manifest) -> dict[str, Any]:
-    """What a task returns of one day."""
+    """Return what a task returns of one day."""
     return {
         "vendor": manifest.vendor,
         "account": manifest.account,

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 from airflow.sdk import BaseSensorOperator
@@ -14,6 +13,11 @@ from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.models import resolve_usage_date
 from airflow_usage_provider.triggers.langdock import LangdockExportTrigger, probe_export
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
+    from airflow.sdk import Context
 
 _ON_EMPTY = ("ready", "wait")
 _BACKSTOP = timedelta(minutes=5)
@@ -60,7 +64,7 @@ class LangdockExportSensor(BaseSensorOperator):
         self.on_empty = on_empty
         self.deferrable = deferrable
 
-    def execute(self, context: Mapping[str, Any]) -> None:
+    def execute(self, context: Context) -> None:
         """Probe once and defer, or poke."""
         if not self.deferrable:
             super().execute(context)
@@ -84,7 +88,7 @@ class LangdockExportSensor(BaseSensorOperator):
             timeout=timedelta(seconds=self.timeout) + _BACKSTOP,  # the trigger's own deadline comes first
         )
 
-    def poke(self, context: Mapping[str, Any]) -> bool:
+    def poke(self, context: Context) -> bool:
         """Ask once whether the export can be downloaded."""
         try:
             is_ready, message = probe_export(
@@ -100,7 +104,7 @@ class LangdockExportSensor(BaseSensorOperator):
         self.log.info(message)
         return is_ready
 
-    def execute_complete(self, context: Mapping[str, Any], event: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
+    def execute_complete(self, context: Context, event: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
         """
         Take the trigger's event.
 
@@ -114,5 +118,5 @@ class LangdockExportSensor(BaseSensorOperator):
             raise AirflowFailException(message or "The trigger ended without an event.")
         self.log.info(message)
 
-    def _usage_date(self, context: Mapping[str, Any]) -> str:
+    def _usage_date(self, context: Context) -> str:
         return self.usage_date or resolve_usage_date(context, self.timezone).isoformat()

@@ -8,9 +8,8 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import AsyncIterator
 from datetime import UTC, datetime
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
 from asgiref.sync import sync_to_async
@@ -18,6 +17,9 @@ from asgiref.sync import sync_to_async
 from airflow_usage_provider.exceptions import FatalError, UsageProviderError
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.models import UsageWindow
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
 
 
 def probe_export(
@@ -72,7 +74,7 @@ class LangdockExportTrigger(BaseTrigger):
         on_empty: str = "ready",
         poll_interval: float = 60.0,
     ) -> None:
-        super().__init__()
+        super().__init__()  # type: ignore[no-untyped-call]
         self.langdock_conn_id = langdock_conn_id
         self.stream = stream
         self.usage_date = usage_date
@@ -92,7 +94,7 @@ class LangdockExportTrigger(BaseTrigger):
 
     async def run(self) -> AsyncIterator[TriggerEvent]:
         """Poll until there is something to say, and say it once."""
-        yield TriggerEvent(await self._wait())
+        yield TriggerEvent(await self._wait())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, str]:
         deadline = datetime.fromisoformat(self.deadline)

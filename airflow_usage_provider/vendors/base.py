@@ -61,7 +61,7 @@ class VendorConnection:
         if parts.scheme == "http" and not self.allow_http and not _is_loopback(parts.hostname or ""):
             self._refuse(
                 "has an http:// base URL, which would show the API key to the network",
-                'Use https://, or allow it with {"allow_http": true} in the connection\'s extra.',
+                "Use https://, or set allow_http to true in the connection's extra.",
             )
 
     @property

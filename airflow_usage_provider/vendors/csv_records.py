@@ -37,7 +37,7 @@ class CsvRecordCounter:
         self.rows = 0
         self.columns: tuple[str, ...] = ()
         self.is_terminated = True
-        self._head: bytearray | None = bytearray()
+        self._head: bytes | None = b""
         self._state = _State.FIELD_START
         self._commas = 0
         self._is_blank = True
@@ -52,7 +52,7 @@ class CsvRecordCounter:
         """
         data = bytes(chunk)
         if self._head is not None:
-            data = self._feed_head(data)
+            data = self._feed_head(self._head + data)
         if not data:
             return
         self.is_terminated = data[-1] in (_LF, _CR)
@@ -72,25 +72,23 @@ class CsvRecordCounter:
 
         :raises IncompleteSnapshotError: it ends within a quoted cell or a record that is too narrow.
         """
-        if self._head is not None and self._head:
-            head, self._head = bytes(self._head) + b"\n", None
+        if self._head:
+            head, self._head = self._head + b"\n", None
             self._take_head(head, len(head))
         if self._state is _State.QUOTED:
             raise IncompleteSnapshotError("The CSV ends within a quoted cell")
         if not self._is_blank:
             self._end_record()
 
-    def _feed_head(self, data: bytes) -> bytes:
+    def _feed_head(self, head: bytes) -> bytes:
         """Collect bytes up to the end of the first record; return those behind it."""
-        assert self._head is not None
-        self._head += data
-        head = bytes(self._head)
         if head.lstrip(_BOM).lstrip()[:1] in (b"<", b"{", b"["):
             raise InvalidBodyError("The body is not CSV but HTML, XML or JSON")
         end = self._find_record_end(head)
         if end is None:
             if len(head) > _MAX_HEADER_BYTES:
                 raise InvalidBodyError(f"The body is not CSV: no header within {_MAX_HEADER_BYTES} bytes")
+            self._head = head
             return b""
         self._head = None
         self._take_head(head, end)

@@ -7,7 +7,7 @@ of each redirect, must be https and public unless the connection allows otherwis
 from __future__ import annotations
 
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
 
 from airflow_usage_provider.exceptions import (
@@ -17,12 +17,15 @@ from airflow_usage_provider.exceptions import (
     RequestRejectedError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.base import VendorConnection
 from airflow_usage_provider.vendors.exchange import ErrorBuilder, Exchange, new_session, no_auth
 from airflow_usage_provider.vendors.transport import WatchedAdapter, is_public_address
 
+if TYPE_CHECKING:
+    from airflow_usage_provider.vendors.base import VendorConnection
+
 MAX_REDIRECTS = 3
 _GONE = (403, 404, 410)
+_ALLOW_STEP = "If that is your deployment, set {} to true in the connection's extra."
 
 
 class Downloader:
@@ -93,7 +96,7 @@ class Downloader:
                 f"The download URL is {parts.scheme or 'without a scheme'}, not https",
                 stream=stream,
                 url=_host(url),
-                next_step='If that is your deployment, allow it with {"allow_insecure_download": true} in the connection\'s extra.',
+                next_step=_ALLOW_STEP.format("allow_insecure_download"),
             )
         if not parts.hostname or parts.username is not None:
             raise self._error(ConfigurationError, "The download URL cannot be read", stream=stream)
@@ -107,7 +110,7 @@ class Downloader:
                 "The download URL is at a loopback, private or link-local address",
                 stream=stream,
                 url=_host(url),
-                next_step='If that is your deployment, allow it with {"allow_private_download": true} in the connection\'s extra.',
+                next_step=_ALLOW_STEP.format("allow_private_download"),
             )
 
     def _raise_status(self, status: int, url: str, stream: str) -> NoReturn:

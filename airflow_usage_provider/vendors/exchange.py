@@ -6,8 +6,7 @@ Texts of requests, urllib3 and sockets are never passed on: they hold URLs.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
-from types import TracebackType
-from typing import Any, Self
+from typing import TYPE_CHECKING, Any, Self
 
 import requests
 import urllib3
@@ -22,6 +21,9 @@ from airflow_usage_provider.exceptions import (
     VendorUnavailableError,
 )
 from airflow_usage_provider.vendors.transport import Deadline, WatchedAdapter
+
+if TYPE_CHECKING:
+    from types import TracebackType
 
 CHUNK = 1024 * 1024
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
@@ -175,7 +177,7 @@ class Exchange:
             return self._error(
                 ConfigurationError,
                 "The server's TLS certificate is not trusted",
-                next_step='If a private CA signed it, name its file in the connection\'s extra: {"ca_bundle": "/path/to/ca.pem"}.',
+                next_step="If a private CA signed it, name its PEM file as ca_bundle in the connection's extra.",
             )
         if isinstance(failure, OSError) and "TLS CA certificate bundle" in str(failure):
             return self._error(

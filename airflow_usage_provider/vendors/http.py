@@ -8,12 +8,11 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urlsplit
 
 import requests
@@ -28,10 +27,14 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.base import VendorConnection
 from airflow_usage_provider.vendors.exchange import Exchange, new_session
 from airflow_usage_provider.vendors.limiter import RateLimiter, shared_limiter
 from airflow_usage_provider.vendors.transport import WatchedAdapter
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
+
+    from airflow_usage_provider.vendors.base import VendorConnection
 
 MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -134,7 +137,17 @@ class HttpClient:
             with self._open(method, path, stream, params, body, expected, seconds=self._seconds) as exchange:
                 return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
 
-        return self._retrying()(ask)
+        answer = self._retrying()(ask)
+        if answer.body.lstrip()[:1] == b"<":
+            raise self.error(
+                ConfigurationError,
+                "The host answers HTML or XML, not JSON",
+                stream=stream,
+                status=answer.status,
+                url=self.url(path),
+                next_step=_URL_STEP,
+            )
+        return answer
 
     def stream(
         self,

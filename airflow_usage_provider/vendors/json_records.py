@@ -7,13 +7,15 @@ from __future__ import annotations
 
 import codecs
 import json
-from collections.abc import Generator, Iterable, Mapping
 from dataclasses import dataclass
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from airflow_usage_provider.exceptions import InvalidBodyError
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterable, Mapping
 
 _MAX_VALUE_CHARS = 64 * 1024 * 1024
 _WHITE_SPACE = " \t\r\n"
@@ -116,7 +118,7 @@ class _JsonText:
         self._at_end = False
 
     def refuse(self, why: str) -> NoReturn:
-        """:raises InvalidBodyError: always."""
+        """Say where the text is broken, as an :class:`~airflow_usage_provider.exceptions.InvalidBodyError`."""
         raise InvalidBodyError(
             f"The body is not the JSON it should be: {why}, at character {self._dropped + self._position}"
         )

@@ -8,11 +8,10 @@ from __future__ import annotations
 
 import hashlib
 from collections import deque
-from collections.abc import Generator, Iterator, Mapping
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass
 from datetime import datetime, time, timedelta
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
@@ -24,9 +23,13 @@ from airflow_usage_provider.exceptions import (
     ListingChangedError,
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, load_zone
-from airflow_usage_provider.vendors.base import VendorConnection
 from airflow_usage_provider.vendors.http import HttpClient
 from airflow_usage_provider.vendors.json_records import JsonPage, split_page
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from airflow_usage_provider.vendors.base import VendorConnection
 
 VENDOR = "keywordsai"
 STREAMS = ("users", "users_list")

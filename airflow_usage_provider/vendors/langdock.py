@@ -6,11 +6,10 @@ signed URL never leaves the object that asked for it: it is used at once, and as
 
 from __future__ import annotations
 
-from collections.abc import Generator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
@@ -24,16 +23,24 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, load_zone
-from airflow_usage_provider.vendors.base import VendorConnection
 from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
 from airflow_usage_provider.vendors.download import Downloader
-from airflow_usage_provider.vendors.exchange import Exchange
 from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, ApiResponse, HttpClient
 from airflow_usage_provider.vendors.json_records import iter_records
+
+if TYPE_CHECKING:
+    from collections.abc import Generator, Iterator, Mapping
+
+    from airflow_usage_provider.vendors.base import VendorConnection
+    from airflow_usage_provider.vendors.exchange import Exchange
 
 VENDOR = "langdock"
 TIMEOUT = 180.0  # an export of a large workspace answers after half a minute and more
 _EXPLAINED = (400, 404)
+_PATH_STEP = (
+    "Check the connection's host (a dedicated deployment's is https://<host>/api/public); "
+    "if it is right, the workspace lacks this stream."
+)
 MAX_EXPORTS = 3  # how often a signed URL that does not serve is asked for anew
 
 #: Path and groupings of each stream.
@@ -191,7 +198,7 @@ class Langdock:
                 "The API has no such export",
                 query,
                 status=404,
-                next_step="Check the connection's host (a dedicated deployment's is https://<host>/api/public); if it is right, the workspace lacks this stream.",
+                next_step=_PATH_STEP,
             )
         if "too large" in (text := _error_text(answer)) or "usage_export_too_large" in text:
             raise self._error(
@@ -328,7 +335,7 @@ class LangdockExport:
 
 
 def _error_text(answer: ApiResponse) -> str:
-    """The machine-readable words of an error body, in lower case; either of the vendor's two shapes."""
+    """Return the words of an error body in lower case, whichever of the vendor's two shapes it has."""
     document = answer.json()
     if not isinstance(document, dict):
         return ""

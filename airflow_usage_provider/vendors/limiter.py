@@ -9,7 +9,10 @@ from __future__ import annotations
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 _WINDOW = 60.5  # seconds: half a second more than the vendor's minute, for requests that travel at different speeds
 

@@ -10,15 +10,17 @@ from __future__ import annotations
 import ipaddress
 import socket
 import threading
-from collections.abc import Iterator
-from contextlib import contextmanager
-from typing import Any
+from contextlib import contextmanager, suppress
+from typing import TYPE_CHECKING, Any
 
 from requests.adapters import HTTPAdapter
 from urllib3 import HTTPConnectionPool, HTTPSConnectionPool
 from urllib3.connection import HTTPConnection, HTTPSConnection
 
 from airflow_usage_provider.exceptions import ConfigurationError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _local = threading.local()
@@ -65,10 +67,8 @@ class Deadline:
     def _expire(self) -> None:
         self.has_passed = True
         if self._socket is not None:
-            try:
+            with suppress(OSError):  # closed already
                 self._socket.shutdown(socket.SHUT_RDWR)
-            except OSError:
-                pass  # closed already
 
 
 def is_public_address(address: str) -> bool:
@@ -93,7 +93,7 @@ def refuse_private_address(sock: socket.socket, host: str) -> None:
         sock.close()
         raise ConfigurationError(
             f"The download URL's host {host} is at a loopback, private or link-local address",
-            next_step='If that is your deployment, allow it with {"allow_private_download": true} in the connection\'s extra.',
+            next_step="If that is your deployment, set allow_private_download to true in the connection's extra.",
         )
 
 
@@ -162,11 +162,11 @@ class WatchedAdapter(HTTPAdapter):
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use our pools."""
-        super().init_poolmanager(*args, **kwargs)  # type: ignore[no-untyped-call]
+        super().init_poolmanager(*args, **kwargs)
         self.poolmanager.pool_classes_by_scheme = self._pools
 
     def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
         """Use our watched pools."""
-        manager = super().proxy_manager_for(*args, **kwargs)  # type: ignore[no-untyped-call]
+        manager = super().proxy_manager_for(*args, **kwargs)
         manager.pool_classes_by_scheme = _WATCHED
         return manager
