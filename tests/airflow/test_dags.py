@@ -1,0 +1,191 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from datetime import UTC, datetime, timedelta
+from importlib import resources
+from pathlib import Path
+
+import pytest
+
+from airflow_usage_provider.bundles import UsageDagBundle
+
+DAY = (datetime.now(UTC) - timedelta(days=2)).date()
+TASKS = {
+    "keywordsai_users_daily": ["account.archive_users", "plan", "wait_until_settled"],
+    "langdock_usage_daily": [
+        "plan",
+        "stream_of_account.archive_export",
+        "stream_of_account.wait_for_export",
+        "wait_until_settled",
+    ],
+}
+
+
+@pytest.fixture(scope="module")
+def dags():
+    """The bundled DAGs, as the bundle serves them."""
+    folder = UsageDagBundle(name="usage").path
+    sys.path.insert(0, str(folder))
+    try:
+        return {name: __import__(name).dag for name in TASKS}
+    finally:
+        sys.path.remove(str(folder))
+
+
+@pytest.fixture
+def configure(monkeypatch, archive_url):
+    def _configure(**options: str) -> None:
+        defaults = {
+            "archive_url": archive_url,
+            "settle_hours": "0",
+            "lookback_days": "0",
+            "langdock_streams": "api_keys",
+        }
+        for name, value in {**defaults, **options}.items():
+            monkeypatch.setenv(f"AIRFLOW__USAGE_PROVIDER__{name.upper()}", value)
+
+    return _configure
+
+
+def run(dag, **kwargs):
+    dag_run = dag.test(logical_date=datetime.combine(DAY, datetime.min.time(), UTC) + timedelta(days=1), **kwargs)
+    return dag_run.state, {(ti.task_id, ti.map_index): ti.state for ti in dag_run.get_task_instances()}
+
+
+def test_ids_of_dags_and_tasks_are_a_promise(dags):
+    assert {name: sorted(dag.task_ids) for name, dag in dags.items()} == TASKS
+    assert {name: dag.dag_id for name, dag in dags.items()} == {name: name for name in TASKS}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_bundled_dag_is_paused_tagged_owned_and_explained(dags, name):
+    dag = dags[name]
+    assert dag.is_paused_upon_creation
+    assert "usage" in dag.tags
+    assert dag.doc_md.strip().startswith("###")
+    assert not dag.catchup
+    assert dag.timetable.summary == "0 0 * * *"
+    assert {task.owner for task in dag.tasks} == {"airflow-usage-provider"}
+    assert dag.params.dump() == {"usage_date": None}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_parsing_reads_no_configuration_and_imports_nothing_heavy(name):
+    folder = UsageDagBundle(name="usage").path
+    code = f"""
+import socket, sys, airflow.sdk, airflow.timetables.interval, airflow.providers.standard.sensors.date_time
+def refuse(*_): raise AssertionError("a socket while parsing")
+socket.socket.connect = refuse
+before = set(sys.modules)
+sys.path.insert(0, {str(folder)!r})
+import {name}
+print(*({{'requests', 'boto3', 'pandas', 'pyarrow', 'numpy'}} & (set(sys.modules) - before)))
+"""
+    env = {**os.environ, "AIRFLOW__USAGE_PROVIDER__LOOKBACK_DAYS": "nonsense"}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert answer.stdout.strip() == ""
+
+
+def test_the_bundle_serves_the_packaged_files_and_the_package_exports_the_dags():
+    folder = UsageDagBundle(name="usage").path
+    assert {path.stem for path in folder.glob("*.py")} == set(TASKS)
+    packaged = Path(str(resources.files("airflow_usage_provider"))) / "dags"
+    if not packaged.is_dir():
+        pytest.skip("a source checkout has its DAGs beside the package")
+    code = "from airflow_usage_provider.dags.langdock_usage_daily import dag; print(dag.dag_id)"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert answer.stdout.split()[-1] == "langdock_usage_daily"
+
+
+def test_the_users_dag_archives_the_day_of_its_interval(airflow_database, dags, connect, configure, objects):
+    connect()
+    configure(lookback_days="1")
+    state, tasks = run(dags["keywordsai_users_daily"])
+    assert state == "success"
+    assert set(tasks.values()) == {"success"}
+    days = {key.split("usage_date=")[1][:10] for key in objects()}
+    assert days == {DAY.isoformat(), (DAY - timedelta(days=1)).isoformat()}
+
+
+def test_the_usage_dag_archives_every_stream_of_every_account(
+    airflow_database, dags, connect, configure, set_connection, sandbox, objects
+):
+    connect()
+    downloads = {"allow_insecure_download": True, "allow_private_download": True}
+    set_connection("langdock_berlin", conn_type="langdock", host=sandbox.url, password="sk-berlin", extra=downloads)
+    configure(
+        langdock_streams="api_keys, api_keys:model,projects", langdock_conn_ids="langdock_default,langdock_berlin"
+    )
+    state, tasks = run(dags["langdock_usage_daily"])
+    assert state == "success"
+    assert sum(task == "stream_of_account.archive_export" for task, _ in tasks) == 6
+    folders = {tuple(part.split("=")[1] for part in key.split("/")[2:4]) for key in objects()}
+    streams = ("api_keys", "api_keys_by_model", "projects")
+    assert folders == {(account, stream) for account in ("acme", "langdock_berlin") for stream in streams}
+
+
+def test_one_failing_account_does_not_stop_the_others(
+    airflow_database, dags, connect, configure, set_connection, sandbox, objects
+):
+    connect()
+    set_connection("langdock_berlin", conn_type="langdock", host=sandbox.url, password="nonsense")
+    configure(langdock_conn_ids="langdock_berlin,langdock_default")
+    state, tasks = run(dags["langdock_usage_daily"])
+    assert state == "failed"
+    assert tasks["stream_of_account.wait_for_export", 0] == "failed"
+    assert tasks["stream_of_account.archive_export", 1] == "success"
+    assert any("/account=acme/" in key for key in objects())
+
+
+def test_a_day_given_by_hand_is_archived_in_place_of_the_runs(airflow_database, dags, connect, configure, objects):
+    connect()
+    configure()
+    wanted = (DAY - timedelta(days=20)).isoformat()
+    state, _ = run(dags["keywordsai_users_daily"], run_conf={"usage_date": wanted})
+    assert state == "success"
+    assert {key.split("usage_date=")[1][:10] for key in objects()} == {wanted}
+
+
+def test_the_stream_asset_gets_an_event_with_the_summary(airflow_database, dags, connect, configure, archive_url):
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    connect()
+    configure()
+    run(dags["keywordsai_users_daily"])
+    with create_session() as session:
+        found = session.execute(
+            select(AssetModel.name, AssetModel.uri, AssetEvent.extra)
+            .join(AssetEvent, AssetEvent.asset_id == AssetModel.id)
+            .where(AssetModel.uri.startswith(archive_url))
+        ).all()
+    ((name, uri, extra),) = found
+    assert name == "keywordsai/acme/users"
+    assert uri == f"{archive_url}/raw/vendor=keywordsai/account=acme/stream=users"
+    assert extra["stream"] == "users"
+    assert extra["snapshots"][0]["usage_date"] == DAY.isoformat()
+    assert "sk-acme" not in json.dumps(extra)
+
+
+@pytest.mark.parametrize("name", TASKS)
+@pytest.mark.parametrize(
+    ("options", "sentence"),
+    [
+        ({"archive_url": ""}, "[usage_provider] archive_url is not set. Set it in airflow.cfg, or AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL"),
+        ({"lookback_days": "week"}, "[usage_provider] lookback_days is 'week'. Set a number, 0 or more."),
+        ({"timezone": "Mars"}, "Unknown time zone 'Mars'."),
+    ],
+)  # fmt: skip
+def test_a_wrong_configuration_fails_the_first_task_with_one_sentence(
+    airflow_database, dags, connect, configure, capfd, name, options, sentence
+):
+    connect()
+    configure(**options)
+    state, tasks = run(dags[name])
+    assert state == "failed"
+    assert tasks["plan", -1] == "failed"
+    assert sentence in "".join(capfd.readouterr())

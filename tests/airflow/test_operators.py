@@ -1,0 +1,277 @@
+from __future__ import annotations
+
+import gzip
+import json
+from datetime import UTC, datetime, timedelta
+
+import pytest
+
+from airflow_usage_provider.compat import AirflowException, AirflowFailException
+from airflow_usage_provider.exceptions import ArchiveAccessError, IncompleteSnapshotError, TransientError
+from airflow_usage_provider.models import FileFormat, StreamFacts
+from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
+from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
+from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
+
+DAY = (datetime.now(UTC) - timedelta(days=2)).date()
+XCOM_FIELDS = {
+    "vendor", "account", "stream", "usage_date", "snapshot_id", "manifest_uri", "rows", "bytes", "empty", "unchanged",
+    "revision",
+}  # fmt: skip
+
+
+def users(archive_url, **kwargs):
+    return KeywordsAIUsersToS3Operator(
+        task_id="archive", archive_url=archive_url, **{"usage_date": DAY.isoformat(), **kwargs}
+    )
+
+
+def export(archive_url, **kwargs):
+    return LangdockExportToS3Operator(
+        task_id="archive", archive_url=archive_url, **{"usage_date": DAY.isoformat(), **kwargs}
+    )
+
+
+def test_users_are_archived_as_json_lines_with_a_manifest(connect, archive_url, objects):
+    connect()
+    (summary,) = users(archive_url).execute({})
+    assert set(summary) == XCOM_FIELDS
+    bodies = objects()
+    folder = f"raw/vendor=keywordsai/account=acme/stream=users/usage_date={DAY}/snapshot={summary['snapshot_id']}"
+    assert set(bodies) == {f"{folder}/part-00000.jsonl.gz", f"{folder}/_manifest.json"}
+    lines = gzip.decompress(bodies[f"{folder}/part-00000.jsonl.gz"]).splitlines()
+    assert len([json.loads(line)["customer_identifier"] for line in lines]) == summary["rows"] > 30
+    assert summary["manifest_uri"] == f"{archive_url}/{folder}/_manifest.json"
+    assert summary["bytes"] == len(bodies[f"{folder}/part-00000.jsonl.gz"])
+
+
+def test_an_export_is_archived_as_the_bytes_the_vendor_sent(connect, archive_url, objects, sandbox):
+    connect("sk-acme;multiline=1;bom=1;crlf=1")
+    (summary,) = export(archive_url, group_by="model", compression="none").execute({})
+    part = next(body for key, body in objects().items() if key.endswith(".csv"))
+    assert part.startswith(b"\xef\xbb\xbfperiod_start,")
+    assert part.endswith(b"\r\n")
+    assert summary["stream"] == "api_keys_by_model"
+    assert summary["rows"] > 0
+
+
+def test_lookback_archives_the_days_before_too_newest_first(connect, archive_url):
+    connect()
+    summaries = export(archive_url, lookback_days=2).execute({})
+    assert [summary["usage_date"] for summary in summaries] == [(DAY - timedelta(days=n)).isoformat() for n in range(3)]
+
+
+def test_one_failing_day_does_not_stop_the_others_and_is_named(connect, archive_url, objects):
+    connect()
+
+    class Broken(LangdockExportToS3Operator):
+        def open_stream(self, hook, window):
+            stream = super().open_stream(hook, window)
+            return stream if window.usage_date != DAY - timedelta(days=1) else Cut(stream)
+
+    class Cut:
+        def __init__(self, stream):
+            self.name, self.file_format, self.request = stream.name, stream.file_format, stream.request
+
+        def read(self):
+            yield b"half of it"
+            raise IncompleteSnapshotError("It was cut")
+
+    operator = Broken(task_id="archive", archive_url=archive_url, usage_date=DAY.isoformat(), lookback_days=2)
+    with pytest.raises(AirflowException, match=f"1 of 3 days.*{DAY - timedelta(days=1)}: It was cut") as caught:
+        operator.execute({})
+    assert not isinstance(caught.value, AirflowFailException)
+    days = {key.split("usage_date=")[1][:10] for key in objects()}
+    assert days == {DAY.isoformat(), (DAY - timedelta(days=2)).isoformat()}
+
+
+def test_a_second_run_adds_a_manifest_and_no_data(connect, archive_url, objects):
+    connect()
+    export(archive_url).execute({})
+    (second,) = export(archive_url).execute({})
+    assert second["unchanged"]
+    assert second["revision"] == 1
+    assert sum(key.endswith(".csv.gz") for key in objects()) == 1
+    assert sum(key.endswith("_manifest.json") for key in objects()) == 2
+
+
+def test_a_day_without_data_is_recorded(connect, archive_url, objects):
+    connect("sk-acme;empty=404")
+    (summary,) = export(archive_url).execute({})
+    assert (summary["empty"], summary["rows"], summary["bytes"]) == (True, 0, 0)
+    (manifest,) = (json.loads(body) for body in objects().values())
+    assert manifest["files"] == []
+
+
+def test_a_listing_that_moves_is_read_again_until_it_rests(connect, archive_url, objects):
+    connect("sk-acme;users=120;drift=delete;drift_times=1")
+    (summary,) = users(archive_url, page_size=50).execute({})
+    (body,) = (gzip.decompress(body) for key, body in objects().items() if key.endswith(".gz"))
+    assert summary["rows"] == len(set(body.splitlines())) == 119
+
+
+def test_a_listing_that_never_rests_leaves_nothing(connect, archive_url, objects, s3):
+    connect("sk-acme;users=120;drift=delete")
+    with pytest.raises(IncompleteSnapshotError, match="two readings of the listing disagree"):
+        users(archive_url, page_size=50).execute({})
+    assert objects() == {}
+    assert not s3.client().list_multipart_uploads(Bucket=s3.bucket).get("Uploads")
+
+
+def test_maturity_turns_final_behind_the_lookback(connect, archive_url, objects):
+    connect()
+    export(archive_url, lookback_days=2).execute({})
+    maturity = {
+        manifest["usage_date"]: manifest["maturity"]
+        for key, body in objects().items()
+        if key.endswith(".json") and (manifest := json.loads(body))
+    }
+    assert [maturity[day] for day in sorted(maturity)] == ["final", "final", "provisional"]
+
+
+def test_the_manifest_names_the_task_that_wrote_it(connect, archive_url, objects):
+    connect()
+
+    class Task:
+        dag_id, run_id, task_id, map_index, try_number = "dag", "run", "archive", 3, 2
+
+    export(archive_url).execute({"ti": Task()})
+    manifest = next(json.loads(body) for key, body in objects().items() if key.endswith(".json"))
+    assert manifest["airflow"] == {
+        "dag_id": "dag", "run_id": "run", "task_id": "archive", "map_index": 3, "try_number": 2,
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize(
+    ("kwargs", "sentence"),
+    [
+        ({"usage_date": "20.11.2026"}, r"usage_date '20.11.2026' is not a date.*YYYY-MM-DD"),
+        ({"usage_date": "2999-01-01"}, r"2999-01-01 is in the future"),
+        ({"timezone": "Europe/Atlantis"}, r"Unknown time zone 'Europe/Atlantis'"),
+        ({"lookback_days": -1}, r"lookback_days is -1"),
+        ({"lookback_days": "many"}, r"lookback_days is 'many'"),
+        ({"stream": "invoices"}, r"unknown stream 'invoices'.*api_keys, users"),
+        ({"stream": "projects", "group_by": "model"}, r"stream 'projects' has no group_by 'model'"),
+        ({"output_format": "xml"}, r"unknown output_format 'xml'"),
+        ({"archive_url": "https://bucket/prefix"}, r"archive_url 'https://bucket/prefix' is not an S3 location.*s3://"),
+        ({"s3_extra_args": {"Colour": "blue"}}, r"s3_extra_args has Colour"),
+    ],
+)
+def test_bad_input_fails_at_once_with_a_sentence_that_says_what_to_do(connect, archive_url, objects, kwargs, sentence):
+    connect()
+    with pytest.raises(AirflowFailException, match=sentence):
+        LangdockExportToS3Operator(
+            task_id="archive", **{"archive_url": archive_url, "usage_date": DAY.isoformat(), **kwargs}
+        ).execute({})
+    assert objects() == {}
+
+
+def test_an_unknown_compression_is_refused_when_the_dag_is_parsed(archive_url):
+    with pytest.raises(ValueError, match="compression is 'zip'"):
+        export(archive_url, compression="zip")
+
+
+@pytest.mark.parametrize(
+    ("key", "sentence"),
+    [
+        ("nonsense", "API key was refused.*connection langdock_default, vendor langdock, stream api_keys, status 401"),
+        ("sk-a;error=403", "lacks a scope"),
+        ("sk-a;error=400-too-large", "1,000,000 rows"),
+        ("sk-a;error=404-other", "no such export"),
+        ("sk-a;body=html", "answers HTML"),
+        ("sk-a;redirect=other", "redirects to"),
+    ],
+)
+def test_what_a_retry_cannot_mend_is_not_retried(connect, archive_url, objects, sandbox, key, sentence):
+    connect(key)
+    sandbox.clear()
+    with pytest.raises(AirflowFailException, match=sentence):
+        export(archive_url).execute({})
+    assert len(sandbox.requests) == 1
+    assert objects() == {}
+
+
+@pytest.mark.parametrize("key", ["sk-a;download=cut", "sk-a;record_count=+1", "sk-a;download=html", "sk-a;ragged=1"])
+def test_an_export_that_is_not_whole_leaves_nothing_and_is_retried(connect, archive_url, objects, key):
+    connect(key)
+    with pytest.raises(TransientError):
+        export(archive_url).execute({})
+    assert objects() == {}
+
+
+def test_a_missing_bucket_fails_before_the_vendor_is_asked(connect, sandbox):
+    connect()
+    sandbox.clear()
+    with pytest.raises(AirflowFailException, match="Bucket 'no-such-bucket' does not exist.*Create the bucket"):
+        export("s3://no-such-bucket/llm").execute({})
+    assert sandbox.requests == []
+
+
+def test_a_day_that_fails_fatally_among_others_fails_at_once(connect, archive_url):
+    connect("nonsense")
+    with pytest.raises(AirflowFailException, match="2 of 2 days were not archived"):
+        export(archive_url, lookback_days=1).execute({})
+
+
+def test_a_vendor_of_ones_own_needs_a_hook_and_a_stream(connect, archive_url, objects):
+    connect()
+
+    class Stream:
+        name, file_format = "invoices", FileFormat.CSV
+        request = {"method": "GET", "path": "/invoices"}  # noqa: RUF012
+
+        def read(self):
+            yield b"id,total\n"
+            yield b"1,9.99\n"
+            return StreamFacts(rows=1, columns=("id", "total"))
+
+    class InvoicesToS3Operator(UsageSnapshotToS3Operator):
+        vendor = "acmebilling"
+
+        def get_hook(self):
+            class Hook:
+                account = "main"
+
+            return Hook()
+
+        def open_stream(self, hook, window):
+            return Stream()
+
+    (summary,) = InvoicesToS3Operator(task_id="a", archive_url=archive_url, usage_date=DAY.isoformat()).execute({})
+    assert summary["rows"] == 1
+    assert any(key.startswith("raw/vendor=acmebilling/account=main/stream=invoices/") for key in objects())
+
+
+def test_being_told_to_stop_aborts_the_open_upload(connect, archive_url, objects, s3):
+    connect()
+
+    class Endless:
+        name, file_format = "endless", FileFormat.CSV
+        request = {"method": "GET", "path": "/"}  # noqa: RUF012
+
+        def read(self):
+            for _ in range(5):
+                yield bytes(8 * 1024 * 1024)
+            operator.on_kill()
+
+    class EndlessOperator(LangdockExportToS3Operator):
+        def open_stream(self, hook, window):
+            return Endless()
+
+    operator = EndlessOperator(task_id="a", archive_url=archive_url, usage_date=DAY.isoformat(), compression="none")
+    with pytest.raises(SystemExit):
+        operator.execute({})
+    assert objects() == {}
+    assert not s3.client().list_multipart_uploads(Bucket=s3.bucket).get("Uploads")
+    operator.on_kill()  # once it has ended, there is nothing to stop
+
+
+def test_a_refused_archive_names_the_right_that_is_missing(set_connection, connect, archive_url, s3):
+    connect()
+    set_connection(
+        "aws_default", conn_type="aws", login="demo", password="wrong",
+        extra={"endpoint_url": s3.endpoint_url, "region_name": "us-east-1", "config_kwargs": {"s3": {"addressing_style": "path"}}},
+    )  # fmt: skip
+    with pytest.raises(AirflowFailException, match=r"S3 refused ListObjectsV2.*s3:ListBucket") as caught:
+        export(archive_url).execute({})
+    assert not isinstance(caught.value, ArchiveAccessError)

@@ -1,0 +1,89 @@
+from __future__ import annotations
+
+import importlib
+import json
+import subprocess
+import sys
+from importlib.metadata import distribution, entry_points
+from pathlib import Path
+
+import airflow
+import jsonschema
+import pytest
+
+from airflow_usage_provider import __version__
+from airflow_usage_provider.get_provider_info import get_provider_info
+
+INFO = get_provider_info()
+
+
+@pytest.mark.parametrize("name", ["provider_info.schema.json", "provider.yaml.schema.json"])
+def test_provider_info_is_valid_against_airflows_schemas(name):
+    schema = json.loads((Path(airflow.__file__).parent / name).read_text())
+    jsonschema.validate(INFO, schema)
+
+
+def test_the_entry_point_and_the_names_fit_together():
+    (entry,) = (e for e in entry_points(group="apache_airflow_provider") if e.dist.name == "airflow-usage-provider")
+    assert entry.load()() == INFO
+    assert INFO["package-name"] == distribution("airflow-usage-provider").metadata["Name"]
+    assert INFO["versions"][0] == __version__ == distribution("airflow-usage-provider").version
+
+
+def test_provider_info_imports_nothing_of_the_package():
+    code = "import sys; from airflow_usage_provider.get_provider_info import get_provider_info as g; g(); print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name for name in loaded if name.startswith("airflow_usage_provider")}
+    assert ours == {"airflow_usage_provider", "airflow_usage_provider.get_provider_info"}
+    assert "airflow" not in loaded
+
+
+def test_everything_it_names_can_be_imported():
+    modules = [
+        module
+        for kind in ("operators", "sensors", "hooks", "triggers", "bundles")
+        for entry in INFO[kind]
+        for module in entry["python-modules"]
+    ]
+    classes = [*INFO["extra-links"], *(entry["hook-class-name"] for entry in INFO["connection-types"])]
+    for module in modules:
+        importlib.import_module(module)
+    for path in classes:
+        module, _, name = path.rpartition(".")
+        assert getattr(importlib.import_module(module), name)
+
+
+def test_airflow_shows_the_provider_its_hooks_and_its_configuration():
+    code = """
+from airflow.providers_manager import ProvidersManager
+from airflow.configuration import conf
+manager = ProvidersManager()
+print("airflow-usage-provider" in manager.providers)
+print(sorted(name for name in manager.hooks if name in ("keywordsai", "langdock")))
+print(conf.get("usage_provider", "langdock_streams"))
+"""
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert [line for line in answer.splitlines() if "warning" not in line][-3:] == [
+        "True",
+        "['keywordsai', 'langdock']",
+        "api_keys,api_keys:model,users,agents,projects,models",
+    ]
+
+
+@pytest.mark.parametrize("hook_class", [entry["hook-class-name"] for entry in INFO["connection-types"]])
+def test_the_form_of_older_airflows_says_the_same(hook_class):
+    module, _, name = hook_class.rpartition(".")
+    hook = getattr(importlib.import_module(module), name)
+    behaviour = hook.get_ui_field_behaviour()
+    assert behaviour["relabeling"] == {"host": "Base URL", "password": "API key"}
+    assert set(behaviour["hidden_fields"]) == {"login", "port", "schema"}
+    assert behaviour["placeholders"]["host"] == hook.base_url
+
+
+def test_operators_sensors_and_triggers_load_nothing_heavy():
+    names = ["operators.keywordsai", "operators.langdock", "sensors.langdock", "triggers.langdock", "bundles"]
+    code = "import sys, airflow.sdk; before = set(sys.modules)\n"
+    code += "".join(f"import airflow_usage_provider.{name}\n" for name in names)
+    code += "print(*({'requests', 'boto3', 'pandas', 'pyarrow', 'numpy'} & (set(sys.modules) - before)))"
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout
+    assert answer.strip() == ""
