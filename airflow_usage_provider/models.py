@@ -172,10 +172,9 @@ def resolve_usage_date(context: Mapping[str, Any], timezone: str = "UTC") -> dat
         return context.get(name) or getattr(run, name, None)
 
     if key := look_up("partition_key"):
-        try:
-            return date.fromisoformat(str(key)[:10])
-        except ValueError:
-            pass  # partitioned by something other than days: the run's own time tells the day
+        with suppress(ValueError):  # partitioned by something other than days: the run's own time tells the day
+            if day := re.match(r"\d{4}(-?)\d{2}\1\d{2}(?!\d)", str(key), re.ASCII):
+                return date.fromisoformat(day[0])
     start, end = look_up("data_interval_start"), look_up("data_interval_end")
     if start and end and start < end:
         return _day_in(start, zone)

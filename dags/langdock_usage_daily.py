@@ -14,11 +14,11 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
-from airflow.providers.standard.sensors.date_time import DateTimeSensorAsync
+from airflow.providers.standard.sensors.date_time import DateTimeSensor
 from airflow.sdk import DAG, Param, task, task_group
-from airflow.sdk.exceptions import AirflowFailException
 from airflow.timetables.interval import CronDataIntervalTimetable
 
+from airflow_usage_provider.compat import AirflowFailException
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
 from airflow_usage_provider.sensors.langdock import LangdockExportSensor
@@ -86,8 +86,10 @@ with DAG(
         wait >> archive
 
     targets = plan()
-    wait_until_settled = DateTimeSensorAsync(
-        task_id="wait_until_settled",
+    wait_until_settled = DateTimeSensor(  # not the async one: it defers even for a moment that is past, and a trigger
+        task_id="wait_until_settled",  # that fires before the scheduler has seen its task defer makes that task fail
+        mode="reschedule",
+        poke_interval=600,
         target_time="{{ ti.xcom_pull(task_ids='plan', key='settled_at') }}",
     )
     targets >> wait_until_settled >> stream_of_account.expand_kwargs(targets)

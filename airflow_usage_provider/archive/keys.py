@@ -45,7 +45,8 @@ class ArchiveLocation:
         """
         scheme, separator, rest = str(archive_url).strip().partition("://")
         bucket, _, prefix = rest.partition("/")
-        if scheme.lower() != "s3" or not separator or not _BUCKET.fullmatch(bucket) or set("?#") & set(prefix):
+        is_prefix = prefix.isprintable() and not set("?#") & set(prefix)
+        if scheme.lower() != "s3" or not separator or not _BUCKET.fullmatch(bucket) or not is_prefix:
             raise ConfigurationError(
                 f"archive_url {archive_url!r} is not an S3 location", next_step="Give it as s3://bucket/prefix."
             )

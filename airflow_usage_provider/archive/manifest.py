@@ -68,7 +68,8 @@ class Manifest:
     def to_json(self) -> bytes:
         """Write it as UTF-8 JSON for people: two spaces, a line end at the end."""
         document = {"manifest_version": self.manifest_version, **asdict(self)}
-        return (json.dumps(document, ensure_ascii=False, indent=2) + "\n").encode()
+        text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
+        return text.encode(errors="backslashreplace")  # half a surrogate pair becomes the JSON escape it came as
 
     @classmethod
     def from_json(cls, body: bytes, *, key: str) -> Manifest:

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 
 from airflow.sdk import BaseHook
 
+from airflow_usage_provider.compat import AirflowNotFoundException
 from airflow_usage_provider.exceptions import ConfigurationError, UsageProviderError
 from airflow_usage_provider.get_provider_info import get_provider_info
 from airflow_usage_provider.vendors.base import VendorConnection
@@ -44,7 +45,7 @@ class UsageHook(BaseHook):
 
         :raises ConfigurationError: they cannot be right.
         """
-        conn = self.get_connection(self.conn_id)
+        conn = self._airflow_connection
         extra = self._read_extra(conn)
         values: dict[str, Any] = {name: _seconds(self.conn_id, name, extra[name]) for name in _SECONDS if name in extra}
         values |= {name: _switch(self.conn_id, name, extra[name]) for name in _SWITCHES if name in extra}
@@ -62,8 +63,18 @@ class UsageHook(BaseHook):
     @cached_property
     def environment(self) -> str | None:
         """Extra ``environment`` of the connection."""
-        value = self._read_extra(self.get_connection(self.conn_id)).get("environment")
+        value = self._read_extra(self._airflow_connection).get("environment")
         return None if value is None else str(value)
+
+    @cached_property
+    def _airflow_connection(self) -> Any:
+        try:
+            return self.get_connection(self.conn_id)
+        except AirflowNotFoundException:
+            raise ConfigurationError(
+                f"Connection {self.conn_id!r} does not exist",
+                next_step="Create it in Airflow, with the API key as its password.",
+            ) from None
 
     @property
     def account(self) -> str:

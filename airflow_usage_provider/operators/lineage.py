@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias
 
+from airflow_usage_provider.compat import get_hook_lineage_collector
+
 if TYPE_CHECKING:
     from airflow_usage_provider.archive.keys import ArchiveLocation
     from airflow_usage_provider.archive.manifest import Manifest
@@ -52,8 +54,4 @@ def _without_series(summary: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _report_hook_lineage(operator: Any, asset: Asset) -> None:
-    try:
-        from airflow.sdk.lineage import get_hook_lineage_collector
-    except ImportError:  # before Airflow 3.2
-        from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef]
     get_hook_lineage_collector().add_output_asset(context=operator, uri=asset.uri)

@@ -12,8 +12,8 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import quote
 
 from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink
-from airflow.sdk.exceptions import AirflowException, AirflowFailException
 
+from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
     FatalError,

@@ -7,8 +7,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow.configuration import conf
 from airflow.sdk import BaseSensorOperator
-from airflow.sdk.exceptions import AirflowFailException, AirflowSensorTimeout
 
+from airflow_usage_provider.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.models import resolve_usage_date

@@ -7,12 +7,15 @@ mark, CRLF and a missing final line end included. Memory does not grow with the 
 from __future__ import annotations
 
 import csv
+import io
 import re
 from enum import Enum, auto
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError
 
 _SPECIAL = re.compile(rb'[",\r\n]')
+_CELL = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
+_FIRST_RECORD = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+(?:\n|\r\n|\r(?=[^\n]))")
 _BOM = b"\xef\xbb\xbf"
 _MAX_HEADER_BYTES = 1024 * 1024
 _QUOTE, _COMMA, _CR, _LF = b'",\r\n'
@@ -73,8 +76,10 @@ class CsvRecordCounter:
         :raises IncompleteSnapshotError: it ends within a quoted cell or a record that is too narrow.
         """
         if self._head:
-            head, self._head = self._head + b"\n", None
-            self._take_head(head, len(head))
+            self.is_terminated = self._head.endswith(b"\r")
+            if self._find_record_end(self._head + b"\n") is None and self._head.removeprefix(_BOM).strip(b"\r\n"):
+                raise IncompleteSnapshotError("The CSV ends within a quoted cell of its header")
+            self._take_head(self._head, len(self._head))
         if self._state is _State.QUOTED:
             raise IncompleteSnapshotError("The CSV ends within a quoted cell")
         if not self._is_blank:
@@ -101,20 +106,16 @@ class CsvRecordCounter:
             text = head[:end].decode("latin-1")
         if "\x00" in text:
             raise InvalidBodyError("The body is not CSV in UTF-8 or another superset of ASCII")
-        self.columns = tuple(next(csv.reader([text.strip("\r\n")]), ()))
+        try:
+            self.columns = next((tuple(row) for row in csv.reader(io.StringIO(text, newline="")) if row), ())
+        except csv.Error:
+            raise InvalidBodyError("The body is not CSV: a name of its header is too long") from None
 
     @staticmethod
     def _find_record_end(head: bytes) -> int | None:
-        is_quoted = False
-        for match in re.finditer(rb'["\r\n]', head):
-            if match[0] == b'"':
-                is_quoted = not is_quoted
-            elif not is_quoted and match.start() > 0:
-                if match[0] == b"\n":
-                    return match.end()
-                if match.end() < len(head):
-                    return match.end() + (head[match.end()] == _LF)
-        return None
+        """Return where the first record that is not blank ends; None if that does not show yet."""
+        match = _FIRST_RECORD.match(head, len(_BOM) if head.startswith(_BOM) else 0)
+        return match.end() if match else None
 
     def _count_plain(self, lines: list[bytes]) -> None:
         """Count whole lines without a quote."""

@@ -97,6 +97,9 @@ class Exchange:
                 )
         except _FAILURES as failure:
             raise self._translate(failure) from None
+        except UsageProviderError as refusal:  # of the address that the socket was connected to
+            self._deadline.cancel()
+            raise error(type(refusal), refusal.message, next_step=refusal.next_step) from None
         except BaseException:
             self._deadline.cancel()
             raise

@@ -138,16 +138,24 @@ class HttpClient:
                 return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
 
         answer = self._retrying()(ask)
-        if answer.body.lstrip()[:1] == b"<":
+        self.refuse_markup(answer.body, answer.status, path, stream=stream)
+        return answer
+
+    def refuse_markup(self, body: bytes, status: int, path: str, *, stream: str) -> None:
+        """
+        Refuse an answer that begins as HTML or XML.
+
+        :raises ConfigurationError: it does: something other than the API is at the base URL.
+        """
+        if body.lstrip()[:1] == b"<":
             raise self.error(
                 ConfigurationError,
                 "The host answers HTML or XML, not JSON",
                 stream=stream,
-                status=answer.status,
+                status=status,
                 url=self.url(path),
                 next_step=_URL_STEP,
             )
-        return answer
 
     def stream(
         self,
@@ -228,7 +236,7 @@ class HttpClient:
                 next_step="Check the connection's password, and that the key has the scope this stream needs.",
                 **details,
             )
-        if status == 429:
+        if status == 429 or (status == 503 and read_retry_after(answer) is not None):
             raise self._rate_limited(answer, details)
         if 300 <= status < 400:
             target = urlsplit(answer.headers.get("Location", ""))
@@ -257,9 +265,10 @@ class HttpClient:
 
     def _rate_limited(self, answer: ApiResponse, details: Mapping[str, Any]) -> UsageProviderError:
         seconds = read_retry_after(answer)
+        reason = "Too many requests" if answer.status == 429 else "The vendor cannot answer now"
         if seconds is None:
-            return self.error(RateLimitedError, "Too many requests", next_step="Try again later.", **details)
-        message = f"Too many requests; the vendor asks to wait {seconds:.0f} s"
+            return self.error(RateLimitedError, reason, next_step="Try again later.", **details)
+        message = f"{reason}; the vendor asks to wait {seconds:.0f} s"
         step = "Lower requests_per_minute in the connection's extra if the key is shared."
         return self.error(RateLimitedError, message, retry_after=seconds, next_step=step, **details)
 

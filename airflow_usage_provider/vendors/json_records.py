@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import codecs
 import json
+import re
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -19,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_VALUE_CHARS = 64 * 1024 * 1024
 _WHITE_SPACE = " \t\r\n"
+_STRING_OR_WHITE_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,34 +47,54 @@ def split_page(body: bytes, field: str) -> JsonPage:
         envelope = {name: read_envelope(bytes(raw)) for name, raw in members.items()}
     except KeyError:
         raise InvalidBodyError(f"The JSON body has no {field!r}") from None
-    except (ValueError, RecursionError) as error:
-        raise InvalidBodyError(f"The body is not the JSON it should be: {describe_json_error(error)}") from None
+    except msgspec.ValidationError:
+        raise InvalidBodyError(f"The JSON body is no object with a list {field!r}") from None
+    except msgspec.DecodeError:
+        is_read = False
+    except UnicodeDecodeError as error:
+        raise InvalidBodyError(f"The body is not the JSON it should be: not UTF-8 at byte {error.start}") from None
+    except RecursionError:
+        raise InvalidBodyError("The body is not the JSON it should be: nested too deeply") from None
+    else:
+        is_read = True
+    if not is_read:
+        return _split_exactly(body, field)
     if not all(record.startswith(b"{") for record in records):
         raise InvalidBodyError(f"The JSON body's {field!r} holds something other than objects")
     return JsonPage(records, envelope)
 
 
+def _split_exactly(body: bytes, field: str) -> JsonPage:
+    """Take apart what msgspec refuses: a broken body, or one with half an emoji, which JSON can hold as an escape."""
+    reader, records = iter_records([body], field), []
+    while True:
+        try:
+            records.append(next(reader))
+        except StopIteration as end:
+            return JsonPage(records, end.value)
+
+
 def compact_record(raw: bytes) -> bytes:
     """Remove white space outside strings, and nothing else."""
-    return msgspec.json.format(raw, indent=-1)
+    try:
+        return msgspec.json.format(raw, indent=-1)
+    except msgspec.DecodeError:  # half a surrogate pair
+        return _STRING_OR_WHITE_SPACE.sub(rb"\1", raw)
+
+
+def read_members(record: bytes) -> dict[str, bytes]:
+    """Return the members of a record, each value as JSON."""
+    try:
+        members = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+    except msgspec.DecodeError:  # half a surrogate pair
+        document = json.loads(record, parse_float=str)
+        return {name: json.dumps(value).encode() for name, value in document.items()}
+    return {name: bytes(value) for name, value in members.items()}
 
 
 def read_envelope(raw: bytes | str) -> Any:
     """Parse JSON with decimals as strings."""
-    return json.loads(raw, parse_float=str)
-
-
-def describe_json_error(error: Exception) -> str:
-    """Say where a JSON text breaks without quoting it."""
-    if isinstance(error, json.JSONDecodeError):
-        return f"{error.msg} at character {error.pos}"
-    if isinstance(error, UnicodeDecodeError):
-        return f"not UTF-8 at byte {error.start}"
-    if isinstance(error, msgspec.DecodeError) and not isinstance(error, msgspec.ValidationError):
-        return str(error)
-    if isinstance(error, RecursionError):
-        return "nested too deeply"
-    return "unexpected structure"
+    return json.loads(raw, parse_float=str, parse_int=_read_int)
 
 
 def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, dict[str, Any]]:
@@ -89,9 +111,11 @@ def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, 
     text.expect("{")
     for _ in text.iter_items("}"):
         name = text.read_value()[0]
+        if not isinstance(name, str):
+            text.refuse("a member's name is no string")
         text.expect(":")
         if name != field or not text.skip("["):
-            envelope[str(name)] = text.read_value()[0]
+            envelope[name] = text.read_value()[0]
             continue
         has_field = True
         for _ in text.iter_items("]"):
@@ -155,10 +179,11 @@ class _JsonText:
         while True:
             try:
                 value, end = self._json.raw_decode(self._text, self._position)
-                if end < len(self._text) or self._at_end:
+                if end + 2 < len(self._text) or self._at_end:  # so far, "1e-" may be all there is of "1e-05"
                     break
             except json.JSONDecodeError as error:
                 if self._at_end:
+                    self._position = error.pos
                     self.refuse(error.msg)
             except (RecursionError, ValueError):
                 self.refuse("nested too deeply or no JSON number")

@@ -9,12 +9,10 @@ from __future__ import annotations
 import hashlib
 from collections import deque
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qs, urlsplit
-
-import msgspec
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -24,7 +22,7 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, load_zone
 from airflow_usage_provider.vendors.http import HttpClient
-from airflow_usage_provider.vendors.json_records import JsonPage, split_page
+from airflow_usage_provider.vendors.json_records import JsonPage, read_members, split_page
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -96,7 +94,8 @@ class KeywordsAI:
     """
 
     def __init__(self, connection: VendorConnection, *, environment: str | None = None, **client_options: Any) -> None:
-        self.connection = connection
+        # A base that ends in /api is what the vendor's own client takes too.
+        self.connection = connection = replace(connection, base_url=connection.base_url.removesuffix("/api"))
         self.environment = environment
         self.http = HttpClient(VENDOR, connection, timeout=60.0, **client_options)
 
@@ -172,12 +171,10 @@ class KeywordsAIUsers:
         """
         query, vendor = self._query, self._vendor
         first = vendor.fetch_page(query, 1)
-        if first is None or not first.records:
-            if first is not None:
-                yield first
+        if first is None:
             return
         yield first
-        if not self._has_next(first, 1):
+        if not self._has_next(first, 1) or not (first.records or first.envelope.get("next")):
             return
         with ThreadPoolExecutor(query.pages_in_flight, thread_name_prefix="keywordsai-page") as executor:
             window: deque[Future[JsonPage | None]] = deque()
@@ -189,8 +186,10 @@ class KeywordsAIUsers:
                         window.append(executor.submit(vendor.fetch_page, query, asked))
                     number += 1
                     page = window.popleft().result()
-                    if page is None or not page.records:
+                    if page is None or not (page.records or (before.records and page.envelope.get("next"))):
                         return
+                    if not before.records:
+                        self._refuse(f"Page {number} has users, page {number - 1} has none")
                     if page.records == before.records:
                         self._refuse(f"Page {number} repeats page {number - 1}")
                     yield page
@@ -275,10 +274,12 @@ class _Listing:
 
     def add(self, record: bytes, columns: dict[str, None]) -> bool:
         """Note a user and its columns; False if it was there already."""
-        fields = msgspec.json.decode(record, type=dict[str, msgspec.Raw])
+        fields = read_members(record)
         columns.update(dict.fromkeys(fields))
-        parts = [bytes(fields[name]) for name in ("customer_identifier", "environment") if name in fields]
-        key = hashlib.blake2b(b"\x00".join(parts) if parts else record, digest_size=8).digest()
+        user = fields.get("customer_identifier", b"null")
+        is_named = user not in (b"null", b'""')  # users without a name are as many as there are records of them
+        key = b"\x00".join([user, fields.get("environment", b"")]) if is_named else record
+        key = hashlib.blake2b(key, digest_size=8).digest()
         if key in self.users:
             return False
         self.users.add(key)

@@ -9,9 +9,8 @@ from __future__ import annotations
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
-
-import msgspec
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -26,7 +25,7 @@ from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, 
 from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
 from airflow_usage_provider.vendors.download import Downloader
 from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, ApiResponse, HttpClient
-from airflow_usage_provider.vendors.json_records import iter_records
+from airflow_usage_provider.vendors.json_records import iter_records, read_members
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -297,7 +296,10 @@ class LangdockExport:
             return StreamFacts(rows=0, vendor_rows=0)
         rows, columns = 0, dict[str, None]()
         with exchange, self._named_errors():
-            records = iter_records(exchange.iter_chunks(), "data")
+            chunks = exchange.iter_chunks()
+            head = next(chunks, b"")
+            self._vendor.http.refuse_markup(head, exchange.status, self._query.path, stream=self._query.stream)
+            records = iter_records(chain([head], chunks), "data")
             while True:
                 try:
                     record = next(records)
@@ -305,7 +307,7 @@ class LangdockExport:
                     envelope: dict[str, Any] = end.value
                     break
                 rows += 1
-                columns.update(dict.fromkeys(msgspec.json.decode(record, type=dict[str, msgspec.Raw])))
+                columns.update(dict.fromkeys(read_members(record)))
                 yield record + b"\n"
         metadata = envelope.get("metadata")
         announced = metadata.get("recordCount") if isinstance(metadata, dict) else None

@@ -23,6 +23,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
+_GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that anybody was ever given
 _local = threading.local()
 
 
@@ -79,6 +80,8 @@ def is_public_address(address: str) -> bool:
             ip = ipaddress.IPv4Address(int(ip) & 0xFFFFFFFF)
         elif (embedded := ip.ipv4_mapped or ip.sixtofour) is not None:
             ip = embedded
+        elif ip not in _GLOBAL_UNICAST:
+            return False
     return ip.is_global and not ip.is_multicast
 
 

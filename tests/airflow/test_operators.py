@@ -202,7 +202,7 @@ def test_an_export_that_is_not_whole_leaves_nothing_and_is_retried(connect, arch
 def test_a_missing_bucket_fails_before_the_vendor_is_asked(connect, sandbox):
     connect()
     sandbox.clear()
-    with pytest.raises(AirflowFailException, match="Bucket 'no-such-bucket' does not exist.*Create the bucket"):
+    with pytest.raises(AirflowFailException, match=r"Bucket 'no-such-bucket' does not exist.*Create the bucket"):
         export("s3://no-such-bucket/llm").execute({})
     assert sandbox.requests == []
 
@@ -268,10 +268,8 @@ def test_being_told_to_stop_aborts_the_open_upload(connect, archive_url, objects
 
 def test_a_refused_archive_names_the_right_that_is_missing(set_connection, connect, archive_url, s3):
     connect()
-    set_connection(
-        "aws_default", conn_type="aws", login="demo", password="wrong",
-        extra={"endpoint_url": s3.endpoint_url, "region_name": "us-east-1", "config_kwargs": {"s3": {"addressing_style": "path"}}},
-    )  # fmt: skip
+    extra = {"endpoint_url": s3.endpoint_url, "config_kwargs": {"s3": {"addressing_style": "path"}}}
+    set_connection("aws_default", conn_type="aws", login="demo", password="wrong", extra=extra)
     with pytest.raises(AirflowFailException, match=r"S3 refused ListObjectsV2.*s3:ListBucket") as caught:
         export(archive_url).execute({})
     assert not isinstance(caught.value, ArchiveAccessError)

@@ -31,7 +31,9 @@ def test_the_entry_point_and_the_names_fit_together():
 
 
 def test_provider_info_imports_nothing_of_the_package():
-    code = "import sys; from airflow_usage_provider.get_provider_info import get_provider_info as g; g(); print(*sys.modules)"
+    code = (
+        "import sys; import airflow_usage_provider.get_provider_info as g; g.get_provider_info(); print(*sys.modules)"
+    )
     loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
     ours = {name for name in loaded if name.startswith("airflow_usage_provider")}
     assert ours == {"airflow_usage_provider", "airflow_usage_provider.get_provider_info"}

@@ -116,8 +116,12 @@ def test_poking_ends_at_the_timeout(connect):
 
 @pytest.mark.parametrize(
     ("event", "error"),
-    [({"status": "timeout", "message": "x"}, AirflowSensorTimeout), ({"status": "error", "message": "x"}, AirflowFailException), (None, AirflowFailException)],
-)  # fmt: skip
+    [
+        ({"status": "timeout", "message": "x"}, AirflowSensorTimeout),
+        ({"status": "error", "message": "x"}, AirflowFailException),
+        (None, AirflowFailException),
+    ],
+)
 def test_a_bad_event_fails_the_sensor(event, error):
     with pytest.raises(error):
         sensor().execute_complete({}, event)
@@ -137,7 +141,7 @@ def test_deferrable_defaults_to_airflows_setting():
     import subprocess
     import sys
 
-    code = "from airflow_usage_provider.sensors.langdock import LangdockExportSensor as S; print(S(task_id='t').deferrable)"
+    code = "from airflow_usage_provider.sensors import langdock as m\nprint(m.LangdockExportSensor(task_id='t').deferrable)"
     for setting in ("True", "False"):
         env = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": setting}
         answer = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)

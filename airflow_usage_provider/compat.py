@@ -1,0 +1,30 @@
+"""Names of Airflow that moved between 3.0 and 3.3, from where the installed version has them."""
+
+from __future__ import annotations
+
+try:
+    from airflow.sdk.exceptions import (
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+    )
+except ImportError:  # before Airflow 3.2
+    from airflow.exceptions import (  # type: ignore[no-redef,attr-defined,unused-ignore]
+        AirflowException,
+        AirflowFailException,
+        AirflowNotFoundException,
+        AirflowSensorTimeout,
+    )
+try:
+    from airflow.sdk.lineage import get_hook_lineage_collector
+except ImportError:  # before Airflow 3.2
+    from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,unused-ignore]
+
+__all__ = [
+    "AirflowException",
+    "AirflowFailException",
+    "AirflowNotFoundException",
+    "AirflowSensorTimeout",
+    "get_hook_lineage_collector",
+]
