@@ -76,7 +76,7 @@ class CsvRecordCounter:
         :raises IncompleteSnapshotError: it ends within a quoted cell or a record that is too narrow.
         """
         if self._head:
-            self.is_terminated = self._head.endswith(b"\r")
+            self.is_terminated = self._head.endswith((b"\r", b"\n"))
             if self._find_record_end(self._head + b"\n") is None and self._head.removeprefix(_BOM).strip(b"\r\n"):
                 raise IncompleteSnapshotError("The CSV ends within a quoted cell of its header")
             self._take_head(self._head, len(self._head))

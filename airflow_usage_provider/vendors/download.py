@@ -6,6 +6,7 @@ of each redirect, must be https and public unless the connection allows otherwis
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import urljoin, urlsplit
@@ -21,6 +22,8 @@ from airflow_usage_provider.vendors.exchange import ErrorBuilder, Exchange, new_
 from airflow_usage_provider.vendors.transport import WatchedAdapter, is_public_address
 
 if TYPE_CHECKING:
+    from collections.abc import Iterator
+
     from airflow_usage_provider.vendors.base import VendorConnection
 
 MAX_REDIRECTS = 3
@@ -83,13 +86,22 @@ class Downloader:
             exchange.close()
             if target is None:
                 self._raise_status(exchange.status, url, stream)
-            url = urljoin(url, target)
+            with self._readable_urls(stream):
+                url = urljoin(url, target)
         raise self._error(
             ConfigurationError, f"The download redirects more than {MAX_REDIRECTS} times", stream=stream, url=_host(url)
         )
 
+    @contextmanager
+    def _readable_urls(self, stream: str) -> Iterator[None]:
+        try:
+            yield
+        except ValueError:
+            raise self._error(ConfigurationError, "The download URL cannot be read", stream=stream) from None
+
     def _check_url(self, url: str, stream: str) -> None:
-        parts = urlsplit(url)
+        with self._readable_urls(stream):
+            parts = urlsplit(url)
         if parts.scheme != "https" and not (parts.scheme == "http" and self._connection.allow_insecure_download):
             raise self._error(
                 ConfigurationError,

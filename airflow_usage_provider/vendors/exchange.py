@@ -92,6 +92,7 @@ class Exchange:
                     headers=headers,
                     auth=auth,
                     timeout=timeout,
+                    verify=session.verify if isinstance(session.verify, str) else None,  # else REQUESTS_CA_BUNDLE wins
                     allow_redirects=False,
                     stream=True,
                 )
@@ -129,7 +130,13 @@ class Exchange:
 
     @property
     def has_end(self) -> bool:
-        """Whether the body's end is proven by a length or a chunk end; else it ends when the connection does."""
+        """
+        Whether the body's end is proven by a length or a chunk end; else it ends when the connection does.
+
+        Of a compressed body they prove nothing: it may have been cut before it was compressed, or its end left out.
+        """
+        if self.headers.get("Content-Encoding", "identity").lower() != "identity":
+            return False
         return "Content-Length" in self.headers or bool(self._response.raw.chunked)
 
     def iter_chunks(self) -> Iterator[bytes]:
@@ -194,7 +201,7 @@ class Exchange:
             )
         if isinstance(failure, urllib3.exceptions.DecodeError):
             return self._error(InvalidBodyError, "The body's content encoding is broken", next_step="Try again.")
-        if isinstance(failure, ValueError) and not isinstance(failure, OSError):
+        if isinstance(failure, ValueError):
             return self._error(
                 ConfigurationError, "The URL cannot be requested", next_step="Check the connection's host."
             )

@@ -99,6 +99,10 @@ class KeywordsAI:
         self.environment = environment
         self.http = HttpClient(VENDOR, connection, timeout=60.0, **client_options)
 
+    def close(self) -> None:
+        """Close the kept connections."""
+        self.http.close()
+
     def open_users(self, query: UsersQuery) -> KeywordsAIUsers:
         """Return the stream of a listing."""
         return KeywordsAIUsers(self, query)

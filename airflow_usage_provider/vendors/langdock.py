@@ -131,6 +131,11 @@ class Langdock:
         self.http = HttpClient(VENDOR, connection, timeout=TIMEOUT, **client_options)
         self.downloader = Downloader(connection, self.http.error, timeout=60.0)
 
+    def close(self) -> None:
+        """Close the kept connections."""
+        self.http.close()
+        self.downloader.close()
+
     def open_export(self, query: ExportQuery) -> LangdockExport:
         """Return the stream of an export."""
         return LangdockExport(self, query)

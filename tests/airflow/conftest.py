@@ -50,7 +50,7 @@ def set_connection(monkeypatch):
 
 
 @pytest.fixture
-def connect(set_connection, sandbox, s3):
+def connect_vendors(set_connection, sandbox, s3_server):
     """Connect both vendors with this key, and S3."""
 
     def _connect(key: str = "sk-acme", **extra: object) -> None:
@@ -63,10 +63,10 @@ def connect(set_connection, sandbox, s3):
         set_connection(
             "aws_default",
             conn_type="aws",
-            login=s3.access_key,
-            password=s3.secret_key,
+            login=s3_server.access_key,
+            password=s3_server.secret_key,
             extra={
-                "endpoint_url": s3.endpoint_url,
+                "endpoint_url": s3_server.endpoint_url,
                 "region_name": "us-east-1",
                 "config_kwargs": {"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}},
             },
@@ -76,40 +76,24 @@ def connect(set_connection, sandbox, s3):
 
 
 @pytest.fixture
-def archive_url(s3, request) -> str:
+def archive_url(s3_server, request) -> str:
     """A prefix of its own for each test."""
-    return f"s3://{s3.bucket}/{abs(hash(request.node.nodeid))}"
+    return f"s3://{s3_server.bucket}/{abs(hash(request.node.nodeid))}"
 
 
 @pytest.fixture
-def objects(s3, archive_url):
+def objects(s3_server, archive_url):
     """Keys and bodies below the test's prefix."""
 
     def _objects() -> dict[str, bytes]:
-        client = s3.client()
-        prefix = archive_url.removeprefix(f"s3://{s3.bucket}/")
-        listing = client.list_objects_v2(Bucket=s3.bucket, Prefix=prefix).get("Contents", [])
+        client = s3_server.client()
+        prefix = archive_url.removeprefix(f"s3://{s3_server.bucket}/")
+        listing = client.list_objects_v2(Bucket=s3_server.bucket, Prefix=prefix).get("Contents", [])
         return {
-            entry["Key"].removeprefix(prefix + "/"): client.get_object(Bucket=s3.bucket, Key=entry["Key"])[
+            entry["Key"].removeprefix(prefix + "/"): client.get_object(Bucket=s3_server.bucket, Key=entry["Key"])[
                 "Body"
             ].read()
             for entry in listing
         }
 
     return _objects
-
-
-@pytest.fixture(scope="session")
-def sandbox():
-    from sandbox.server import Sandbox
-
-    with Sandbox(seed=7) as server:
-        yield server
-
-
-@pytest.fixture(scope="session")
-def s3():
-    from sandbox.s3 import S3Server
-
-    with S3Server() as server:
-        yield server

@@ -101,8 +101,8 @@ def test_the_bundle_serves_the_packaged_files_and_the_package_exports_the_dags()
     assert answer.stdout.split()[-1] == "langdock_usage_daily"
 
 
-def test_the_users_dag_archives_the_day_of_its_interval(airflow_database, dags, connect, configure, objects):
-    connect()
+def test_the_users_dag_archives_the_day_of_its_interval(airflow_database, dags, connect_vendors, configure, objects):
+    connect_vendors()
     configure(lookback_days="1")
     state, tasks = run(dags["keywordsai_users_daily"])
     assert state == "success"
@@ -112,9 +112,9 @@ def test_the_users_dag_archives_the_day_of_its_interval(airflow_database, dags, 
 
 
 def test_the_usage_dag_archives_every_stream_of_every_account(
-    airflow_database, dags, connect, configure, set_connection, sandbox, objects
+    airflow_database, dags, connect_vendors, configure, set_connection, sandbox, objects
 ):
-    connect()
+    connect_vendors()
     downloads = {"allow_insecure_download": True, "allow_private_download": True}
     set_connection("langdock_berlin", conn_type="langdock", host=sandbox.url, password="sk-berlin", extra=downloads)
     configure(
@@ -129,9 +129,9 @@ def test_the_usage_dag_archives_every_stream_of_every_account(
 
 
 def test_one_failing_account_does_not_stop_the_others(
-    airflow_database, dags, connect, configure, set_connection, sandbox, objects
+    airflow_database, dags, connect_vendors, configure, set_connection, sandbox, objects
 ):
-    connect()
+    connect_vendors()
     set_connection("langdock_berlin", conn_type="langdock", host=sandbox.url, password="nonsense")
     configure(langdock_conn_ids="langdock_berlin,langdock_default")
     state, tasks = run(dags["langdock_usage_daily"])
@@ -141,8 +141,10 @@ def test_one_failing_account_does_not_stop_the_others(
     assert any("/account=acme/" in key for key in objects())
 
 
-def test_a_day_given_by_hand_is_archived_in_place_of_the_runs(airflow_database, dags, connect, configure, objects):
-    connect()
+def test_a_day_given_by_hand_is_archived_in_place_of_the_runs(
+    airflow_database, dags, connect_vendors, configure, objects
+):
+    connect_vendors()
     configure()
     wanted = (DAY - timedelta(days=20)).isoformat()
     dag = importlib.reload(sys.modules["keywordsai_users_daily"]).dag  # dag.test writes the run's params into the DAG
@@ -151,12 +153,14 @@ def test_a_day_given_by_hand_is_archived_in_place_of_the_runs(airflow_database, 
     assert {key.split("usage_date=")[1][:10] for key in objects()} == {wanted}
 
 
-def test_the_stream_asset_gets_an_event_with_the_summary(airflow_database, dags, connect, configure, archive_url):
+def test_the_stream_asset_gets_an_event_with_the_summary(
+    airflow_database, dags, connect_vendors, configure, archive_url
+):
     from airflow.models.asset import AssetEvent, AssetModel
     from airflow.utils.session import create_session
     from sqlalchemy import select
 
-    connect()
+    connect_vendors()
     configure()
     run(dags["keywordsai_users_daily"])
     with create_session() as session:
@@ -183,9 +187,9 @@ def test_the_stream_asset_gets_an_event_with_the_summary(airflow_database, dags,
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_fails_the_first_task_with_one_sentence(
-    airflow_database, dags, connect, configure, capfd, name, options, sentence
+    airflow_database, dags, connect_vendors, configure, capfd, name, options, sentence
 ):
-    connect()
+    connect_vendors()
     configure(**options)
     state, tasks = run(dags[name])
     assert state == "failed"

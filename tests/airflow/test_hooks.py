@@ -128,8 +128,8 @@ def test_test_connection_never_raises_when_there_is_no_connection():
     assert sentence == "Connection 'nowhere' does not exist. Create it in Airflow, with the API key as its password."
 
 
-def test_users_come_as_a_frame_with_exact_money(connect):
-    connect("sk-a;users=40")
+def test_users_come_as_a_frame_with_exact_money(connect_vendors):
+    connect_vendors("sk-a;users=40")
     frame = KeywordsAIHook().get_users_df(usage_date=DAY.isoformat(), page_size=15)
     assert len(frame) == 40
     assert frame["customer_identifier"].dtype == "string"
@@ -138,15 +138,15 @@ def test_users_come_as_a_frame_with_exact_money(connect):
     assert all(isinstance(cost, decimal.Decimal) for cost in frame["cost"].dropna())
 
 
-def test_user_pages_come_one_by_one(connect):
-    connect("sk-a;users=40")
+def test_user_pages_come_one_by_one(connect_vendors):
+    connect_vendors("sk-a;users=40")
     pages = list(KeywordsAIHook().iter_user_pages(usage_date=DAY, page_size=15))
     assert [len(page) for page in pages] == [15, 15, 10]
     assert pages[0][0]["customer_identifier"]
 
 
-def test_a_page_iterator_that_is_left_early_ends_its_threads(connect):
-    connect("sk-a;users=400")
+def test_a_page_iterator_that_is_left_early_ends_its_threads(connect_vendors):
+    connect_vendors("sk-a;users=400")
     before = threading.active_count()
     pages = KeywordsAIHook().iter_user_pages(usage_date=DAY, page_size=10)
     next(pages)
@@ -155,8 +155,8 @@ def test_a_page_iterator_that_is_left_early_ends_its_threads(connect):
     assert threading.active_count() <= before
 
 
-def test_an_export_comes_as_a_frame_with_exact_money(connect):
-    connect("sk-a;byok=1;multiline=1;bom=1")
+def test_an_export_comes_as_a_frame_with_exact_money(connect_vendors):
+    connect_vendors("sk-a;byok=1;multiline=1;bom=1")
     frame = LangdockHook().get_export_df(stream="api_keys", usage_date=DAY.isoformat(), group_by="model")
     assert list(frame.columns[:3]) == ["period_start", "period_end", "org_id"]
     assert frame["api_key_id"].dtype == "string"
@@ -165,22 +165,22 @@ def test_an_export_comes_as_a_frame_with_exact_money(connect):
     assert isinstance(frame["total_cost_usd"].dropna().iloc[0], decimal.Decimal)
 
 
-def test_a_period_without_data_is_an_empty_frame(connect):
-    connect("sk-a;empty=404")
+def test_a_period_without_data_is_an_empty_frame(connect_vendors):
+    connect_vendors("sk-a;empty=404")
     frame = LangdockHook().get_export_df(stream="projects", usage_date=DAY)
     assert isinstance(frame, pd.DataFrame)
     assert frame.empty
 
 
-def test_an_exports_repr_hides_its_signed_url(connect, sandbox):
-    connect()
+def test_an_exports_repr_hides_its_signed_url(connect_vendors, sandbox):
+    connect_vendors()
     export = LangdockHook().create_export(stream="api_keys", usage_date=DAY)
     assert export.download_url.startswith(sandbox.download_url)
     assert sandbox.download_url not in repr(export)
     assert export.download_url not in f"{export}"
 
 
-def test_an_export_streams_as_bytes(connect):
-    connect()
+def test_an_export_streams_as_bytes(connect_vendors):
+    connect_vendors()
     body = b"".join(LangdockHook().iter_export_chunks(stream="models", usage_date=DAY))
     assert body.startswith(b"period_start,")

@@ -32,8 +32,8 @@ def export(archive_url, **kwargs):
     )
 
 
-def test_users_are_archived_as_json_lines_with_a_manifest(connect, archive_url, objects):
-    connect()
+def test_users_are_archived_as_json_lines_with_a_manifest(connect_vendors, archive_url, objects):
+    connect_vendors()
     (summary,) = users(archive_url).execute({})
     assert set(summary) == XCOM_FIELDS
     bodies = objects()
@@ -45,8 +45,8 @@ def test_users_are_archived_as_json_lines_with_a_manifest(connect, archive_url, 
     assert summary["bytes"] == len(bodies[f"{folder}/part-00000.jsonl.gz"])
 
 
-def test_an_export_is_archived_as_the_bytes_the_vendor_sent(connect, archive_url, objects, sandbox):
-    connect("sk-acme;multiline=1;bom=1;crlf=1")
+def test_an_export_is_archived_as_the_bytes_the_vendor_sent(connect_vendors, archive_url, objects, sandbox):
+    connect_vendors("sk-acme;multiline=1;bom=1;crlf=1")
     (summary,) = export(archive_url, group_by="model", compression="none").execute({})
     part = next(body for key, body in objects().items() if key.endswith(".csv"))
     assert part.startswith(b"\xef\xbb\xbfperiod_start,")
@@ -55,14 +55,14 @@ def test_an_export_is_archived_as_the_bytes_the_vendor_sent(connect, archive_url
     assert summary["rows"] > 0
 
 
-def test_lookback_archives_the_days_before_too_newest_first(connect, archive_url):
-    connect()
+def test_lookback_archives_the_days_before_too_newest_first(connect_vendors, archive_url):
+    connect_vendors()
     summaries = export(archive_url, lookback_days=2).execute({})
     assert [summary["usage_date"] for summary in summaries] == [(DAY - timedelta(days=n)).isoformat() for n in range(3)]
 
 
-def test_one_failing_day_does_not_stop_the_others_and_is_named(connect, archive_url, objects):
-    connect()
+def test_one_failing_day_does_not_stop_the_others_and_is_named(connect_vendors, archive_url, objects):
+    connect_vendors()
 
     class Broken(LangdockExportToS3Operator):
         def open_stream(self, hook, window):
@@ -85,8 +85,8 @@ def test_one_failing_day_does_not_stop_the_others_and_is_named(connect, archive_
     assert days == {DAY.isoformat(), (DAY - timedelta(days=2)).isoformat()}
 
 
-def test_a_second_run_adds_a_manifest_and_no_data(connect, archive_url, objects):
-    connect()
+def test_a_second_run_adds_a_manifest_and_no_data(connect_vendors, archive_url, objects):
+    connect_vendors()
     export(archive_url).execute({})
     (second,) = export(archive_url).execute({})
     assert second["unchanged"]
@@ -95,31 +95,31 @@ def test_a_second_run_adds_a_manifest_and_no_data(connect, archive_url, objects)
     assert sum(key.endswith("_manifest.json") for key in objects()) == 2
 
 
-def test_a_day_without_data_is_recorded(connect, archive_url, objects):
-    connect("sk-acme;empty=404")
+def test_a_day_without_data_is_recorded(connect_vendors, archive_url, objects):
+    connect_vendors("sk-acme;empty=404")
     (summary,) = export(archive_url).execute({})
     assert (summary["empty"], summary["rows"], summary["bytes"]) == (True, 0, 0)
     (manifest,) = (json.loads(body) for body in objects().values())
     assert manifest["files"] == []
 
 
-def test_a_listing_that_moves_is_read_again_until_it_rests(connect, archive_url, objects):
-    connect("sk-acme;users=120;drift=delete;drift_times=1")
+def test_a_listing_that_moves_is_read_again_until_it_rests(connect_vendors, archive_url, objects):
+    connect_vendors("sk-acme;users=120;drift=delete;drift_times=1")
     (summary,) = users(archive_url, page_size=50).execute({})
     (body,) = (gzip.decompress(body) for key, body in objects().items() if key.endswith(".gz"))
     assert summary["rows"] == len(set(body.splitlines())) == 119
 
 
-def test_a_listing_that_never_rests_leaves_nothing(connect, archive_url, objects, s3):
-    connect("sk-acme;users=120;drift=delete")
+def test_a_listing_that_never_rests_leaves_nothing(connect_vendors, archive_url, objects, s3_server):
+    connect_vendors("sk-acme;users=120;drift=delete")
     with pytest.raises(IncompleteSnapshotError, match="two readings of the listing disagree"):
         users(archive_url, page_size=50).execute({})
     assert objects() == {}
-    assert not s3.client().list_multipart_uploads(Bucket=s3.bucket).get("Uploads")
+    assert not s3_server.client().list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads")
 
 
-def test_maturity_turns_final_behind_the_lookback(connect, archive_url, objects):
-    connect()
+def test_maturity_turns_final_behind_the_lookback(connect_vendors, archive_url, objects):
+    connect_vendors()
     export(archive_url, lookback_days=2).execute({})
     maturity = {
         manifest["usage_date"]: manifest["maturity"]
@@ -129,8 +129,8 @@ def test_maturity_turns_final_behind_the_lookback(connect, archive_url, objects)
     assert [maturity[day] for day in sorted(maturity)] == ["final", "final", "provisional"]
 
 
-def test_the_manifest_names_the_task_that_wrote_it(connect, archive_url, objects):
-    connect()
+def test_the_manifest_names_the_task_that_wrote_it(connect_vendors, archive_url, objects):
+    connect_vendors()
 
     class Task:
         dag_id, run_id, task_id, map_index, try_number = "dag", "run", "archive", 3, 2
@@ -157,8 +157,10 @@ def test_the_manifest_names_the_task_that_wrote_it(connect, archive_url, objects
         ({"s3_extra_args": {"Colour": "blue"}}, r"s3_extra_args has Colour"),
     ],
 )
-def test_bad_input_fails_at_once_with_a_sentence_that_says_what_to_do(connect, archive_url, objects, kwargs, sentence):
-    connect()
+def test_bad_input_fails_at_once_with_a_sentence_that_says_what_to_do(
+    connect_vendors, archive_url, objects, kwargs, sentence
+):
+    connect_vendors()
     with pytest.raises(AirflowFailException, match=sentence):
         LangdockExportToS3Operator(
             task_id="archive", **{"archive_url": archive_url, "usage_date": DAY.isoformat(), **kwargs}
@@ -182,8 +184,8 @@ def test_an_unknown_compression_is_refused_when_the_dag_is_parsed(archive_url):
         ("sk-a;redirect=other", "redirects to"),
     ],
 )
-def test_what_a_retry_cannot_mend_is_not_retried(connect, archive_url, objects, sandbox, key, sentence):
-    connect(key)
+def test_what_a_retry_cannot_mend_is_not_retried(connect_vendors, archive_url, objects, sandbox, key, sentence):
+    connect_vendors(key)
     sandbox.clear()
     with pytest.raises(AirflowFailException, match=sentence):
         export(archive_url).execute({})
@@ -192,29 +194,29 @@ def test_what_a_retry_cannot_mend_is_not_retried(connect, archive_url, objects, 
 
 
 @pytest.mark.parametrize("key", ["sk-a;download=cut", "sk-a;record_count=+1", "sk-a;download=html", "sk-a;ragged=1"])
-def test_an_export_that_is_not_whole_leaves_nothing_and_is_retried(connect, archive_url, objects, key):
-    connect(key)
+def test_an_export_that_is_not_whole_leaves_nothing_and_is_retried(connect_vendors, archive_url, objects, key):
+    connect_vendors(key)
     with pytest.raises(TransientError):
         export(archive_url).execute({})
     assert objects() == {}
 
 
-def test_a_missing_bucket_fails_before_the_vendor_is_asked(connect, sandbox):
-    connect()
+def test_a_missing_bucket_fails_before_the_vendor_is_asked(connect_vendors, sandbox):
+    connect_vendors()
     sandbox.clear()
     with pytest.raises(AirflowFailException, match=r"Bucket 'no-such-bucket' does not exist.*Create the bucket"):
         export("s3://no-such-bucket/llm").execute({})
     assert sandbox.requests == []
 
 
-def test_a_day_that_fails_fatally_among_others_fails_at_once(connect, archive_url):
-    connect("nonsense")
+def test_a_day_that_fails_fatally_among_others_fails_at_once(connect_vendors, archive_url):
+    connect_vendors("nonsense")
     with pytest.raises(AirflowFailException, match="2 of 2 days were not archived"):
         export(archive_url, lookback_days=1).execute({})
 
 
-def test_a_vendor_of_ones_own_needs_a_hook_and_a_stream(connect, archive_url, objects):
-    connect()
+def test_a_vendor_of_ones_own_needs_a_hook_and_a_stream(connect_vendors, archive_url, objects):
+    connect_vendors()
 
     class Stream:
         name, file_format = "invoices", FileFormat.CSV
@@ -242,8 +244,8 @@ def test_a_vendor_of_ones_own_needs_a_hook_and_a_stream(connect, archive_url, ob
     assert any(key.startswith("raw/vendor=acmebilling/account=main/stream=invoices/") for key in objects())
 
 
-def test_being_told_to_stop_aborts_the_open_upload(connect, archive_url, objects, s3):
-    connect()
+def test_being_told_to_stop_aborts_the_open_upload(connect_vendors, archive_url, objects, s3_server):
+    connect_vendors()
 
     class Endless:
         name, file_format = "endless", FileFormat.CSV
@@ -262,13 +264,13 @@ def test_being_told_to_stop_aborts_the_open_upload(connect, archive_url, objects
     with pytest.raises(SystemExit):
         operator.execute({})
     assert objects() == {}
-    assert not s3.client().list_multipart_uploads(Bucket=s3.bucket).get("Uploads")
+    assert not s3_server.client().list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads")
     operator.on_kill()  # once it has ended, there is nothing to stop
 
 
-def test_a_refused_archive_names_the_right_that_is_missing(set_connection, connect, archive_url, s3):
-    connect()
-    extra = {"endpoint_url": s3.endpoint_url, "config_kwargs": {"s3": {"addressing_style": "path"}}}
+def test_a_refused_archive_names_the_right_that_is_missing(set_connection, connect_vendors, archive_url, s3_server):
+    connect_vendors()
+    extra = {"endpoint_url": s3_server.endpoint_url, "config_kwargs": {"s3": {"addressing_style": "path"}}}
     set_connection("aws_default", conn_type="aws", login="demo", password="wrong", extra=extra)
     with pytest.raises(AirflowFailException, match=r"S3 refused ListObjectsV2.*s3:ListBucket") as caught:
         export(archive_url).execute({})

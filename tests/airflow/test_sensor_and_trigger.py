@@ -33,8 +33,8 @@ def fire(one):
 
 
 @pytest.mark.parametrize("deferrable", [True, False])
-def test_an_export_that_serves_is_ready_at_the_first_probe(connect, sandbox, deferrable):
-    connect()
+def test_an_export_that_serves_is_ready_at_the_first_probe(connect_vendors, sandbox, deferrable):
+    connect_vendors()
     sandbox.clear()
     assert sensor(deferrable=deferrable).execute({}) is None
     probe = sandbox.requests[-1]
@@ -43,15 +43,15 @@ def test_an_export_that_serves_is_ready_at_the_first_probe(connect, sandbox, def
     assert "authorization" not in probe.headers
 
 
-def test_a_server_that_ignores_ranges_counts_and_its_body_is_not_read(connect):
-    connect("sk-a;ignore_range=1;rows=3000000")
+def test_a_server_that_ignores_ranges_counts_and_its_body_is_not_read(connect_vendors):
+    connect_vendors("sk-a;ignore_range=1;rows=3000000")
     started = datetime.now(UTC)
     sensor(deferrable=False).execute({})
     assert datetime.now(UTC) - started < timedelta(seconds=5)  # three million rows take ten
 
 
-def test_a_deferring_sensor_stores_nothing_secret(connect, sandbox):
-    connect("sk-a;ready_after_requests=1")
+def test_a_deferring_sensor_stores_nothing_secret(connect_vendors, sandbox):
+    connect_vendors("sk-a;ready_after_requests=1")
     with pytest.raises(TaskDeferred) as caught:
         sensor(deferrable=True, group_by="model").execute({})
     path, kwargs = caught.value.trigger.serialize()
@@ -67,8 +67,8 @@ def test_a_deferring_sensor_stores_nothing_secret(connect, sandbox):
 @pytest.mark.parametrize(
     "key", ["nonsense", "sk-a;error=403", "sk-a;error=404-other", "sk-a;error=400", "sk-a;body=html"]
 )
-def test_what_waiting_cannot_mend_fails_at_once(connect, key, deferrable):
-    connect(key)
+def test_what_waiting_cannot_mend_fails_at_once(connect_vendors, key, deferrable):
+    connect_vendors(key)
     with pytest.raises(AirflowFailException, match="connection langdock_default"):
         sensor(deferrable=deferrable).execute({})
 
@@ -84,32 +84,32 @@ def test_what_waiting_cannot_mend_fails_at_once(connect, key, deferrable):
         "sk-a;no_url=1",
     ],
 )
-def test_everything_passing_keeps_waiting(connect, key):
-    connect(key)
+def test_everything_passing_keeps_waiting(connect_vendors, key):
+    connect_vendors(key)
     assert sensor(deferrable=False).poke({}) is False
 
 
-def test_a_vendor_that_is_away_keeps_the_sensor_waiting(connect, set_connection):
+def test_a_vendor_that_is_away_keeps_the_sensor_waiting(connect_vendors, set_connection):
     set_connection("langdock_default", conn_type="langdock", host="http://127.0.0.1:9", password="sk-a")
     assert sensor(deferrable=False).poke({}) is False
 
 
 @pytest.mark.parametrize(("on_empty", "is_ready"), [("ready", True), ("wait", False)])
 @pytest.mark.parametrize("empty", ["404", "200", "header"])
-def test_a_period_without_data_is_what_on_empty_says(connect, empty, on_empty, is_ready):
-    connect(f"sk-a;empty={empty}")
+def test_a_period_without_data_is_what_on_empty_says(connect_vendors, empty, on_empty, is_ready):
+    connect_vendors(f"sk-a;empty={empty}")
     assert sensor(on_empty=on_empty).poke({}) is is_ready
 
 
-def test_poking_waits_until_the_export_is_there_and_asks_once_each_time(connect, sandbox):
-    connect("sk-a;ready_after_requests=2")
+def test_poking_waits_until_the_export_is_there_and_asks_once_each_time(connect_vendors, sandbox):
+    connect_vendors("sk-a;ready_after_requests=2")
     sandbox.clear()
     sensor(deferrable=False).execute({})
     assert sum(request.port_role == "api" for request in sandbox.requests) == 3
 
 
-def test_poking_ends_at_the_timeout(connect):
-    connect("sk-a;error=500")
+def test_poking_ends_at_the_timeout(connect_vendors):
+    connect_vendors("sk-a;error=500")
     with pytest.raises(AirflowSensorTimeout):
         sensor(deferrable=False, timeout=0.2).execute({})
 
@@ -148,8 +148,8 @@ def test_deferrable_defaults_to_airflows_setting():
         assert answer.stdout.split()[-1] == setting
 
 
-def test_the_trigger_fires_when_the_export_is_ready(connect, sandbox):
-    connect("sk-a;ready_after_requests=2")
+def test_the_trigger_fires_when_the_export_is_ready(connect_vendors, sandbox):
+    connect_vendors("sk-a;ready_after_requests=2")
     sandbox.clear()
     payload = fire(trigger())
     assert payload["status"] == "ready"
@@ -157,22 +157,22 @@ def test_the_trigger_fires_when_the_export_is_ready(connect, sandbox):
     assert sum(request.port_role == "api" for request in sandbox.requests) == 3
 
 
-def test_the_trigger_fires_an_error_when_waiting_cannot_help(connect):
-    connect("nonsense")
+def test_the_trigger_fires_an_error_when_waiting_cannot_help(connect_vendors):
+    connect_vendors("nonsense")
     payload = fire(trigger())
     assert payload["status"] == "error"
     assert "API key was refused" in payload["message"]
 
 
-def test_the_trigger_fires_at_its_deadline_whatever_the_vendor_answers(connect):
-    connect("sk-a;error=500")
+def test_the_trigger_fires_at_its_deadline_whatever_the_vendor_answers(connect_vendors):
+    connect_vendors("sk-a;error=500")
     payload = fire(trigger(seconds=0.3))
     assert payload["status"] == "timeout"
     assert "could not answer" in payload["message"]
 
 
-def test_the_trigger_sleeps_after_every_poll(connect, sandbox):
-    connect("sk-a;error=500")
+def test_the_trigger_sleeps_after_every_poll(connect_vendors, sandbox):
+    connect_vendors("sk-a;error=500")
     sandbox.clear()
     fire(trigger(seconds=0.5, poll_interval=0.1))
     assert 1 <= len(sandbox.requests) <= 6

@@ -1,0 +1,67 @@
+# Everything runs in .venv, which the first target that needs it makes, with this Python (3.11 or later):
+PYTHON ?= python3.11
+
+BIN := .venv/bin
+CHECK := build/check
+SOURCES := $(shell find airflow_usage_provider dags -name '*.py' -o -name '*.json' -o -name py.typed)
+# uv does not read pip's configuration: where pip is told of an index, uv is told of it here.
+UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}}" $(BIN)/uv
+INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt
+
+export PIP_DISABLE_PIP_VERSION_CHECK = 1
+.DEFAULT_GOAL := help
+.PHONY: help demo demo-ui setup unit test lint types constraints clean
+
+help: ## list the targets
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-14s %s\n", $$1, $$2 }'
+
+demo: .venv/with-package ## Airflow, an S3 server and both vendors here: backfill three days, show the archive
+	$(BIN)/python -m sandbox.demo
+
+demo-ui: .venv/with-package ## the same, then leave Airflow running until Ctrl-C
+	$(BIN)/python -m sandbox.demo --ui
+
+setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and the tools
+
+unit: .venv/with-tools ## the tests that need no Airflow, from the checkout, in seconds
+	$(BIN)/python -m pytest -q -n auto -m "not airflow and not live"
+
+test: lint types setup ## everything; the tests run against the installed wheel
+	rm -rf $(CHECK) && mkdir -p $(CHECK)
+	cp -R $(filter-out airflow_usage_provider build dist,$(wildcard *)) $(CHECK)
+	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest
+
+lint: .venv/with-tools ## style, and which layer may import which
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/lint-imports
+
+types: .venv/with-tools ## types of the package and the DAGs
+	$(BIN)/mypy
+
+constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versions; Airflow does not run on Windows
+	$(UV) pip compile pyproject.toml --group sandbox --group test --universal --python-version 3.11 --upgrade \
+	  --no-emit-index-url --no-annotate --no-header --quiet -o build-constraints.txt
+	sed -e "/sys_platform == 'win32'/d" -e "s/ ; python_full_version < '[0-9.]*' or sys_platform != 'win32'$$//" \
+	  build-constraints.txt > constraints.txt
+	rm build-constraints.txt
+
+clean: ## remove what the other targets made
+	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+
+.venv/with-uv:
+	$(PYTHON) -m venv --clear .venv
+	$(BIN)/pip install --quiet uv
+	touch $@
+
+.venv/with-dependencies: .venv/with-uv pyproject.toml constraints.txt
+	$(INSTALL) -r pyproject.toml --group sandbox
+	touch $@
+
+.venv/with-tools: .venv/with-dependencies
+	$(INSTALL) --group test
+	touch $@
+
+.venv/with-package: .venv/with-dependencies $(SOURCES) README.md LICENSE
+	$(INSTALL) --no-deps --reinstall-package airflow-usage-provider .
+	touch $@

@@ -1,0 +1,123 @@
+"""Reads parts as a stream: hashes what is stored and what comes out of the compression, each byte once."""
+
+from __future__ import annotations
+
+import hashlib
+import zlib
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from airflow_usage_provider.archive.objects import CHUNK_SIZE
+from airflow_usage_provider.exceptions import ArchiveCorruptError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator
+
+    from airflow_usage_provider.archive.manifest import FileEntry
+    from airflow_usage_provider.archive.objects import Objects
+
+_GZIP_WBITS = 31
+_STEP = "Restore the part from the bucket's versions, or archive the day again."
+
+
+@dataclass(frozen=True, slots=True)
+class PartDigest:
+    """
+    What a part is, to hold against what its manifest says.
+
+    :param raw_bytes: size once decompressed; None, as the raw hash, if it cannot be.
+    :param lines: lines once decompressed; None unless they are records.
+    """
+
+    bytes: int
+    sha256: str
+    raw_bytes: int | None
+    raw_sha256: str | None
+    lines: int | None
+
+
+def digest_part(objects: Objects, name: str) -> PartDigest:
+    """Read a part once, whole, in constant memory. Its name tells compression and format."""
+    stored = _Tally(has_lines=".jsonl" in name)
+    if not name.endswith(".gz"):
+        for chunk in objects.chunks(name):
+            stored.add(chunk)
+        digest = stored.sha256.hexdigest()
+        return PartDigest(stored.bytes, digest, stored.bytes, digest, stored.lines)
+    raw, compressed = stored, _Tally(has_lines=False)
+    chunks = objects.chunks(name)
+    try:
+        for chunk in decompress(compressed.passing(chunks)):
+            raw.add(chunk)
+    except ArchiveCorruptError as error:
+        if not isinstance(error.__cause__, zlib.error | EOFError):
+            raise
+        for rest in chunks:
+            compressed.add(rest)
+        return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), None, None, None)
+    return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), raw.bytes, raw.sha256.hexdigest(), raw.lines)
+
+
+def raw_chunks(objects: Objects, name: str, entry: FileEntry) -> Iterator[bytes | memoryview]:
+    """
+    Yield what the vendor sent.
+
+    :raises ArchiveCorruptError: after the last byte, if it was something else.
+    """
+    tally = _Tally(has_lines=False)
+    chunks = objects.chunks(name)
+    yield from tally.passing(decompress(chunks) if name.endswith(".gz") else chunks)
+    if (tally.bytes, tally.sha256.hexdigest()) != (entry.raw_bytes, entry.raw_sha256):
+        raise ArchiveCorruptError(f"{objects.uri(name)} is not what its manifest says", next_step=_STEP)
+
+
+def decompress(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
+    """
+    Yield what a gzip stream of one member holds, in chunks of bounded size.
+
+    :raises ArchiveCorruptError: it is damaged, cut off, or goes on behind its end.
+    """
+    engine = zlib.decompressobj(_GZIP_WBITS)
+    try:
+        for chunk in chunks:
+            pending: bytes | memoryview = chunk
+            while pending and not engine.eof:
+                if data := engine.decompress(pending, CHUNK_SIZE):
+                    yield data
+                pending = engine.unconsumed_tail
+            if pending or engine.unused_data:
+                raise zlib.error("bytes behind the end")
+        if rest := engine.flush():
+            yield rest
+        if not engine.eof:
+            raise EOFError
+    except (zlib.error, EOFError) as error:
+        raise ArchiveCorruptError("The gzip stream is damaged", next_step=_STEP) from error
+
+
+class _Tally:
+    """Size, hash and lines of bytes that pass."""
+
+    def __init__(self, *, has_lines: bool) -> None:
+        self.bytes = 0
+        self.sha256 = hashlib.sha256()
+        self._line_ends = 0
+        self._has_lines = has_lines
+        self._is_open = False
+
+    def add(self, chunk: bytes | memoryview) -> None:
+        self.bytes += len(chunk)
+        self.sha256.update(chunk)
+        if self._has_lines and chunk:
+            self._line_ends += bytes(chunk).count(b"\n")
+            self._is_open = chunk[-1] != ord("\n")
+
+    def passing(self, chunks: Iterable[bytes | memoryview]) -> Iterator[bytes | memoryview]:
+        for chunk in chunks:
+            self.add(chunk)
+            yield chunk
+
+    @property
+    def lines(self) -> int | None:
+        """Lines, the last one also without its end; None if they were not counted."""
+        return self._line_ends + self._is_open if self._has_lines else None

@@ -1,0 +1,286 @@
+"""The demo: real Airflow, a real S3 server, both vendors in the sandbox, and three days archived by a backfill.
+
+``python -m sandbox.demo`` shows what is in the archive afterwards and ends; with ``--ui`` Airflow stays up for a look.
+Nothing of it survives: signals, failures and the normal end all stop every process it started.
+"""
+
+from __future__ import annotations
+
+import argparse
+import fcntl
+import json
+import shutil
+import signal
+import sys
+import time
+from collections import Counter
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NoReturn
+from urllib.parse import quote
+
+from sandbox.airflow_standalone import AirflowStandalone, ApiError
+from sandbox.archive import ArchiveReader
+from sandbox.s3 import S3Server
+from sandbox.server import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from datetime import date
+
+DAG_IDS = ("keywordsai_users_daily", "langdock_usage_daily")
+STREAMS = "api_keys,api_keys:model,models"
+DAYS = 3
+TIME_LIMIT = 600.0  # seconds for the backfill
+FAILED = ("failed", "upstream_failed", "up_for_retry")
+BUNDLES = [
+    {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}},
+    {"name": "usage", "classpath": "airflow_usage_provider.bundles.UsageDagBundle", "kwargs": {}},
+]
+STARTED = time.monotonic()
+
+
+class DemoError(Exception):
+    """The demo cannot go on; the message is for the person who runs it."""
+
+
+def say(text: str) -> None:
+    """Print a line with the seconds since the start."""
+    print(f"[{time.monotonic() - STARTED:5.1f} s] {text}", flush=True)
+
+
+def describe_environment(vendors: Sandbox, s3: S3Server) -> dict[str, str]:
+    """What a deployment has to set: the bundle, the archive, and three connections."""
+    keywordsai = {
+        "conn_type": "keywordsai",
+        "host": vendors.url,
+        "password": "sk-acme;revise_after=1",  # what was pulled once is revised, as vendors do
+        "extra": {"account": "acme"},
+    }
+    langdock = {
+        "conn_type": "langdock",
+        "host": vendors.url,
+        "password": "sk-acme;byok=1",
+        "extra": {"account": "acme", "allow_insecure_download": True, "allow_private_download": True},
+    }
+    aws = {
+        "conn_type": "aws",
+        "login": s3.access_key,
+        "password": s3.secret_key,
+        "extra": {
+            "endpoint_url": s3.endpoint_url,
+            "region_name": "us-east-1",
+            "config_kwargs": {"s3": {"addressing_style": "path"}},
+        },
+    }
+    return {
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(BUNDLES),
+        "AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL": f"s3://{s3.bucket}/llm-usage",
+        "AIRFLOW__USAGE_PROVIDER__LANGDOCK_STREAMS": STREAMS,
+        "AIRFLOW__USAGE_PROVIDER__LOOKBACK_DAYS": "1",
+        "AIRFLOW__USAGE_PROVIDER__SETTLE_HOURS": "0",
+        "AIRFLOW_CONN_KEYWORDSAI_DEFAULT": json.dumps(keywordsai),
+        "AIRFLOW_CONN_LANGDOCK_DEFAULT": json.dumps(langdock),
+        "AIRFLOW_CONN_AWS_DEFAULT": json.dumps(aws),
+    }
+
+
+def await_dags(airflow: AirflowStandalone) -> None:
+    """Return once both DAGs are parsed."""
+    deadline = time.monotonic() + 90
+    while not set(DAG_IDS) <= {dag["dag_id"] for dag in airflow.api("GET", "/api/v2/dags")["dags"]}:
+        if time.monotonic() > deadline:
+            errors = airflow.api("GET", "/api/v2/importErrors")["import_errors"]
+            traces = "\n".join(error["stack_trace"] for error in errors)
+            raise DemoError(f"The DAGs did not appear.\n{traces or tail(airflow.logs())}")
+        time.sleep(0.5)
+
+
+def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
+    """Order a run of both DAGs for each day, then switch them on.
+
+    In this order: a DAG switched on first would begin with a scheduled run of the latest day. Without
+    ``run_on_latest_version`` Airflow looks it up while its own audit line is pending, and locks SQLite against itself.
+    """
+    order = {
+        "from_date": f"{days[0]}T00:00:00Z",
+        "to_date": f"{days[-1]}T00:00:00Z",
+        "max_active_runs": DAYS,
+        "run_on_latest_version": True,
+    }
+    for dag_id in DAG_IDS:
+        change(airflow, "POST", "/api/v2/backfills", {"dag_id": dag_id, **order})
+    for dag_id in DAG_IDS:
+        change(airflow, "PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+
+def change(airflow: AirflowStandalone, method: str, path: str, document: dict[str, Any]) -> None:
+    """Call the API to change something, again for a minute while others hold SQLite's only lock."""
+    deadline = time.monotonic() + 60
+    while True:
+        try:
+            airflow.api(method, path, document)
+        except ApiError as error:
+            if error.status < 500 or time.monotonic() > deadline:
+                raise
+            time.sleep(1)
+        else:
+            return
+
+
+def await_runs(airflow: AirflowStandalone) -> None:
+    """Return once every run of both DAGs has succeeded; say whenever the counts change.
+
+    :raises DemoError: a task failed, or it takes too long.
+    """
+    deadline = time.monotonic() + TIME_LIMIT
+    shown: dict[str, str] = {}
+    while True:
+        runs_left = 0
+        for dag_id in DAG_IDS:
+            tasks = airflow.api("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=1000")["task_instances"]
+            counts = describe_counts(tasks)
+            if shown.get(dag_id) != counts:
+                shown[dag_id] = counts
+                say(f"{dag_id:<23} {counts}")
+            if failed := [task for task in tasks if task["state"] in FAILED]:
+                raise DemoError("\n\n".join(describe_failure(airflow, task) for task in failed[:3]))
+            runs = airflow.api("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
+            runs_left += max(DAYS, len(runs)) - sum(run["state"] == "success" for run in runs)
+        if not runs_left:
+            return
+        if time.monotonic() > deadline:
+            raise DemoError(f"Not done after {TIME_LIMIT:g} s.\n{tail(airflow.logs())}")
+        time.sleep(1)
+
+
+def describe_counts(tasks: list[dict[str, Any]]) -> str:
+    """Count tasks by state: ``7 success, 2 running``."""
+    counts = Counter(task["state"] or "waiting" for task in tasks)
+    return ", ".join(f"{count} {state}" for state, count in sorted(counts.items())) or "no task yet"
+
+
+def describe_failure(airflow: AirflowStandalone, task: dict[str, Any]) -> str:
+    """Name a failed task, with the end of its log."""
+    path = f"/api/v2/dags/{task['dag_id']}/dagRuns/{quote(task['dag_run_id'], safe='')}/taskInstances/{task['task_id']}"
+    log = airflow.api("GET", f"{path}/logs/{task['try_number']}?map_index={task['map_index']}&full_content=true")
+    lines = [
+        f"{task['dag_id']}, run {task['dag_run_id']}: {task['task_id']}, map index {task['map_index']}, {task['state']}"
+    ]
+    lines.append("The end of its log:")
+    for entry in [entry for entry in log["content"] if entry.get("level")][-25:]:
+        lines.append(f"  {entry['timestamp']:<27.27} {entry['level']:<8} {entry['event']}")
+        lines += [f"    {error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
+    return "\n".join(lines)
+
+
+def tail(text: str, count: int = 30) -> str:
+    """The last lines of a text."""
+    return "\n".join(text.splitlines()[-count:])
+
+
+def show_archive(reader: ArchiveReader) -> None:
+    """Print the archive: its tree, one manifest, and the totals of each day."""
+    print("\nThe archive: stream, day, snapshot, files with their size in bytes\n")
+    show_tree(reader.list_sizes())
+    current = {key: reader.read_manifest(key) for key in reader.find_current_manifests()}
+    key = max(current, key=lambda each: current[each]["revision"])
+    print(f"\nOne manifest, of revision {current[key]['revision']}\n\n{key}")
+    print(json.dumps(current[key], indent=2, ensure_ascii=False))
+    print("\nTotals, from the parts that each day's newest manifest names\n")
+    print(
+        f"{'day':<10}  {'vendor':<10}  {'stream':<17} {'revision':>8} {'rows':>6} {'requests':>10} {'cost (USD)':>16}"
+    )
+    for totals in map(reader.add_up, current.values()):
+        print(
+            f"{totals.day:<10}  {totals.vendor:<10}  {totals.stream:<17} {totals.revision:>8} {totals.rows:>6}"
+            f" {totals.requests:>10} {totals.cost:>16.8f}"
+        )
+    print("\nStreams of one vendor show the same usage from several sides; their costs are not to be added up.")
+
+
+def show_tree(sizes: dict[str, int]) -> None:
+    """Print each stream with its days below, each day's snapshots with the size of their files in bytes."""
+    snapshots: dict[str, dict[str, list[str]]] = {}
+    for key, size in sorted(sizes.items()):
+        stream, mark, rest = key.partition("/usage_date=")
+        folder, _, name = rest.rpartition("/")
+        snapshots.setdefault(stream, {}).setdefault(mark[1:] + folder, []).append(f"{name} {size}")
+    for stream, folders in snapshots.items():
+        print(f"{stream}/")
+        for folder, files in folders.items():
+            print(f"  {folder}/  {', '.join(files)}")
+
+
+def stop_on_signals() -> None:
+    """Make each signal that ends a program raise, once, so that what was started is stopped in order."""
+    numbers = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
+
+    def stop(number: int, _frame: object) -> NoReturn:
+        for each in numbers:
+            signal.signal(each, signal.SIG_IGN)
+        raise SystemExit(128 + number)
+
+    for each in numbers:
+        signal.signal(each, stop)
+
+
+@contextmanager
+def claim(home: Path) -> Iterator[None]:
+    """Empty the demo's directory for this process alone.
+
+    :raises DemoError: another demo has it.
+    """
+    home.mkdir(parents=True, exist_ok=True)
+    with (home / "lock").open("w") as lock:
+        try:
+            fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise DemoError(f"Another demo is running in {home}.") from None
+        for name in ("airflow", "s3"):
+            shutil.rmtree(home / name, ignore_errors=True)
+        yield
+
+
+def run_demo(home: Path, *, ui: bool) -> None:
+    """Start everything, archive, show, stop."""
+    today = datetime.now(UTC).date()
+    days = [today - timedelta(days=ago) for ago in range(DAYS, 0, -1)]
+    with claim(home), Sandbox() as vendors, S3Server(data=home / "s3") as s3:
+        say(f"vendors at {vendors.url}, downloads at {vendors.download_url}")
+        say(f"S3 server: {s3.kind} at {s3.endpoint_url}, bucket {s3.bucket}")
+        say("starting Airflow, about 15 seconds")
+        with AirflowStandalone(home / "airflow", env=describe_environment(vendors, s3)) as airflow:
+            say(f"Airflow is healthy at {airflow.url}")
+            await_dags(airflow)
+            backfill(airflow, days)
+            say(f"backfilling {days[0]} to {days[-1]}")
+            await_runs(airflow)
+            say("all runs succeeded")
+            show_archive(ArchiveReader(s3.client(), s3.bucket))
+            if ui:
+                print(f"\nAirflow: {airflow.url}  user {airflow.username}  password {airflow.password}")
+                print(f"S3: {s3.endpoint_url}  access key {s3.access_key}  secret key {s3.secret_key}")
+                print("Ctrl-C stops everything.", flush=True)
+                signal.pause()
+
+
+def main(arguments: list[str] | None = None) -> int:
+    """Run the demo; 0 when everything was archived."""
+    parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
+    parser.add_argument("--ui", action="store_true", help="leave Airflow running until Ctrl-C")
+    parser.add_argument("--home", type=Path, default=Path(".demo"), help="where it writes (default %(default)s)")
+    options = parser.parse_args(arguments)
+    stop_on_signals()
+    try:
+        run_demo(options.home.absolute(), ui=options.ui)
+    except (DemoError, RuntimeError) as error:
+        print(f"\nThe demo failed: {error}", file=sys.stderr)
+        return 1
+    say("everything stopped")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

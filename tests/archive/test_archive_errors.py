@@ -1,0 +1,124 @@
+"""What S3 refuses has one of this package's names, says what to do, and leaves nothing behind."""
+
+from __future__ import annotations
+
+import pickle
+import traceback
+from collections.abc import Callable
+from datetime import date
+from typing import Any
+
+import pytest
+
+from airflow_usage_provider.archive.keys import ArchiveLocation, Series
+from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError, UsageProviderError
+from airflow_usage_provider.models import UsageWindow
+
+SERIES = Series("langdock", "eu/acme", "api_keys")
+WINDOW = UsageWindow(date(2026, 11, 20))
+ClientMaker = Callable[..., Any]
+
+
+def test_a_missing_bucket_is_named_before_a_byte_is_read(place: Any) -> None:
+    archive = place.open(location=ArchiveLocation("achrive", "x"))
+    with pytest.raises(ArchiveAccessError, match=r"'achrive' does not exist.*archive_url") as caught:
+        place.begin(archive)
+    assert caught.value.status == 404
+
+
+@pytest.mark.parametrize(
+    "keys", [{"aws_secret_access_key": "CANARY-SECRET"}, {"aws_access_key_id": "CANARY-KEY"}], ids=["secret", "key"]
+)
+def test_wrong_keys_are_an_access_error_that_names_the_rights(
+    place: Any, client_as: ClientMaker, keys: dict[str, str]
+) -> None:
+    with pytest.raises(ArchiveAccessError, match=r"refused ListObjectsV2.*s3:PutObject") as caught:
+        place.begin(place.open(client=client_as(**keys)))
+    assert caught.value.status == 403
+    shown = "".join(traceback.format_exception(caught.value)) + repr(caught.value) + str(pickle.dumps(caught.value))
+    assert "CANARY" not in shown
+
+
+def test_an_identity_that_may_only_read_is_told_at_the_first_write(place: Any, client_as: ClientMaker) -> None:
+    place.store(b"a\n1\n")
+    client = client_as(aws_access_key_id="reader", aws_secret_access_key="readersecret")
+    archive = place.open(client=client)
+    assert archive.read_latest(SERIES, UsageWindow(WINDOW.usage_date)) is not None
+    before = place.keys()
+    with pytest.raises(ArchiveAccessError, match=r"refused PutObject.*AccessDenied"):
+        place.store(b"a\n2\n", archive=archive)
+    with pytest.raises(ArchiveAccessError, match=r"refused CreateMultipartUpload"):
+        place.store(bytes(9 << 20), archive=place.open(client=client, compression="none"))
+    assert place.keys() == before
+    assert place.uploads() == []
+
+
+def test_no_credentials_at_all_are_an_access_error(place: Any, client_as: ClientMaker) -> None:
+    import botocore.session
+    from botocore.config import Config
+    from botocore.credentials import CredentialResolver
+
+    session = botocore.session.Session()
+    session.register_component("credential_provider", CredentialResolver(providers=[]))
+    client = session.create_client(
+        "s3",
+        region_name="us-east-1",
+        endpoint_url=place.server.endpoint_url,
+        config=Config(s3={"addressing_style": "path"}),
+    )
+    try:
+        with pytest.raises(ArchiveAccessError, match="s3:ListBucket"):
+            place.begin(place.open(client=client))
+    finally:
+        client.close()
+
+
+def test_a_server_that_does_not_listen_is_unavailable(place: Any, client_as: ClientMaker, dead_url: str) -> None:
+    with pytest.raises(ArchiveUnavailableError, match=r"did not answer for bucket 'archive'.*run the task again"):
+        place.begin(place.open(client=client_as(endpoint_url=dead_url)))
+
+
+def test_a_server_that_goes_while_parts_are_written_is_unavailable(
+    place: Any, client_as: ClientMaker, canned_server: Callable[..., Any], canned: Any
+) -> None:
+    listing = b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>'
+    failed = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>m</Message></Error>"
+    server = canned_server()
+    archive = place.open(client=client_as(endpoint_url=server.url))
+    for code in ("InternalError", "ServiceUnavailable"):
+        server.answers = [canned(body=listing), canned(503, failed.replace(b"InternalError", code.encode()))]
+        with place.begin(archive) as snapshot:
+            snapshot.write(b"a\n1\n")
+            with pytest.raises(ArchiveUnavailableError, match=code) as caught:
+                place.commit(snapshot)
+        assert caught.value.status == 503
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "kind"),
+    [
+        (503, "SlowDown", ArchiveUnavailableError),
+        (400, "RequestTimeout", ArchiveUnavailableError),
+        (400, "ExpiredToken", ArchiveUnavailableError),
+        (403, "RequestTimeTooSkewed", ArchiveUnavailableError),
+        (403, "SignatureDoesNotMatch", ArchiveAccessError),
+        (400, "InvalidStorageClass", ArchiveAccessError),
+        (404, "NoSuchBucket", ArchiveAccessError),
+    ],
+)
+def test_each_code_of_s3_says_whether_a_retry_can_help(
+    place: Any,
+    client_as: ClientMaker,
+    canned_server: Callable[..., Any],
+    canned: Any,
+    status: int,
+    code: str,
+    kind: type[UsageProviderError],
+) -> None:
+    body = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>m</Message></Error>".encode()
+    server = canned_server([canned(status, body, {"x-amz-request-id": "R1"})])
+    archive = place.open(client=client_as(endpoint_url=server.url))
+    with pytest.raises(kind) as caught:
+        archive.read_latest(SERIES, WINDOW)
+    assert type(caught.value) is kind
+    assert (caught.value.status, caught.value.request_id) == (status, "R1")

@@ -1,0 +1,86 @@
+"""Both bundled DAGs in a real Airflow: scheduler, dag-processor, triggerer and API server as processes of their own."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime, timedelta
+from pathlib import Path
+
+import pytest
+
+from sandbox.airflow_standalone import AirflowStandalone
+from sandbox.demo import DAG_IDS, await_dags, await_runs, backfill, describe_environment
+
+pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
+DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in (3, 2, 1)]
+
+
+@pytest.fixture(scope="module")
+def airflow(running_sandbox, s3_server, tmp_path_factory):
+    """Airflow after a backfill of three days, with a Langdock account whose exports are not ready at once."""
+    environment = describe_environment(running_sandbox, s3_server)
+    langdock = json.loads(environment["AIRFLOW_CONN_LANGDOCK_DEFAULT"])
+    langdock["password"] = "sk-acme;ready_after_requests=1"
+    environment |= {
+        "AIRFLOW_CONN_LANGDOCK_DEFAULT": json.dumps(langdock),
+        "AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL": f"s3://{s3_server.bucket}/live",
+        "AIRFLOW__USAGE_PROVIDER__LANGDOCK_STREAMS": "api_keys",
+        "AIRFLOW__USAGE_PROVIDER__LOOKBACK_DAYS": "0",
+    }
+    with AirflowStandalone(tmp_path_factory.mktemp("live"), env=environment) as server:
+        await_dags(server)
+        backfill(server, DAYS)
+        await_runs(server)
+        yield server
+
+
+def task_instances(airflow, dag_id):
+    path = f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=1000"
+    return airflow.api("GET", path)["task_instances"]
+
+
+@pytest.mark.parametrize("dag_id", DAG_IDS)
+def test_every_task_of_the_backfill_succeeded(airflow, dag_id):
+    tasks = task_instances(airflow, dag_id)
+    assert {task["state"] for task in tasks} == {"success"}
+    assert len({task["dag_run_id"] for task in tasks}) == len(DAYS)
+
+
+def test_the_sensor_waited_in_the_triggerer(airflow):
+    logs = "\n".join(path.read_text() for path in Path(airflow.home, "logs").rglob("*wait_for_export*/**/*.log*"))
+    assert logs.count("Pausing task as DEFERRED") == len(DAYS)
+    assert "The export api_keys of" in logs
+
+
+def test_every_day_has_one_snapshot_that_keeps_its_word(airflow, s3_server):
+    client = s3_server.client()
+    keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=s3_server.bucket, Prefix="live/")["Contents"]]
+    manifests = [key for key in keys if key.endswith("/_manifest.json")]
+    days = {(key.split("vendor=")[1].split("/")[0], key.split("usage_date=")[1][:10]) for key in manifests}
+    assert days == {(vendor, day.isoformat()) for vendor in ("keywordsai", "langdock") for day in DAYS}
+    assert len(manifests) == len(days)
+    for key in manifests:
+        manifest = json.loads(client.get_object(Bucket=s3_server.bucket, Key=key)["Body"].read())
+        assert manifest["airflow"]["dag_id"] in DAG_IDS
+        (part,) = manifest["files"]
+        assert client.head_object(Bucket=s3_server.bucket, Key=part["key"])["ContentLength"] == part["bytes"]
+
+
+def test_a_finished_task_links_to_its_snapshot_in_s3(airflow, s3_server):
+    task = next(task for task in task_instances(airflow, "langdock_usage_daily") if "archive" in task["task_id"])
+    path = f"/api/v2/dags/langdock_usage_daily/dagRuns/{task['dag_run_id']}/taskInstances/{task['task_id']}/links"
+    links = airflow.api("GET", f"{path}?map_index={task['map_index']}")["extra_links"]
+    assert links["Snapshot in S3"].startswith(
+        f"https://console.aws.amazon.com/s3/buckets/{s3_server.bucket}?prefix=live/raw/vendor%3Dlangdock/"
+    )
+
+
+def test_the_streams_assets_have_an_event_for_each_day(airflow):
+    events = airflow.api("GET", "/api/v2/assets/events?limit=100")["asset_events"]
+    days = {(event["extra"]["vendor"], event["extra"]["snapshots"][0]["usage_date"]) for event in events}
+    assert days == {(vendor, day.isoformat()) for vendor in ("keywordsai", "langdock") for day in DAYS}
+
+
+def test_the_provider_and_its_connection_forms_are_known_to_the_api(airflow):
+    providers = airflow.api("GET", "/api/v2/providers?limit=200")["providers"]
+    assert "airflow-usage-provider" in {provider["package_name"] for provider in providers}

@@ -1,0 +1,210 @@
+"""A signed URL is asked without credentials, only where the connection allows, and is never shown."""
+
+from __future__ import annotations
+
+import pickle
+import time
+import traceback
+from collections.abc import Callable, Iterator
+from typing import Any
+
+import pytest
+
+from airflow_usage_provider.exceptions import (
+    ConfigurationError,
+    DownloadExpiredError,
+    RateLimitedError,
+    RequestRejectedError,
+    UsageProviderError,
+    VendorUnavailableError,
+)
+from airflow_usage_provider.vendors.download import MAX_REDIRECTS, Downloader
+
+Maker = Callable[..., Downloader]
+
+
+@pytest.fixture
+def secret(canary: str) -> str:
+    """Path and query of a signed URL."""
+    return f"/{canary}/file.csv?X-Signature={canary}"
+
+
+@pytest.fixture
+def downloader(connect: Any) -> Iterator[Maker]:
+    made: list[Downloader] = []
+
+    def make(**settings: Any) -> Downloader:
+        def error(kind: type[UsageProviderError], message: str, **details: Any) -> UsageProviderError:
+            return kind(message, connection="under_test", vendor="langdock", **details)
+
+        made.append(Downloader(connect("sk-acme", **settings), error, timeout=5.0))
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.close()
+
+
+def fetch(downloader: Downloader, url: str) -> bytes:
+    with downloader.open(url, stream="users") as exchange:
+        return b"".join(exchange.iter_chunks())
+
+
+def test_a_download_sends_no_credentials(secret: str, downloader: Maker, canned_server: Any, canned: Any) -> None:
+    server = canned_server([canned(body=b"a\n1\n")])
+    assert fetch(downloader(), server.url + secret) == b"a\n1\n"
+    path, headers = server.requests[0]
+    assert path == secret
+    assert not {"authorization", "cookie", "referer", "origin", "range"} & set(headers)
+
+
+def test_a_probe_asks_for_one_byte(downloader: Maker, canned_server: Any, canned: Any) -> None:
+    server = canned_server([canned(206, b"a")])
+    downloader().probe(server.url, stream="users")
+    assert server.requests[0][1]["range"] == "bytes=0-0"
+
+
+def test_a_probe_does_not_read_a_body_that_ignores_the_range(
+    downloader: Maker, canned_server: Any, canned: Any
+) -> None:
+    server = canned_server([canned(200, bytes(50_000_000))])
+    begun = time.monotonic()
+    downloader().probe(server.url, stream="users")
+    assert time.monotonic() - begun < 1
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"),
+    [
+        (403, DownloadExpiredError),
+        (404, DownloadExpiredError),
+        (410, DownloadExpiredError),
+        (429, RateLimitedError),
+        (400, RequestRejectedError),
+        (304, RequestRejectedError),
+        (500, VendorUnavailableError),
+        (503, VendorUnavailableError),
+    ],
+)
+def test_each_status_has_its_error(
+    canary: str,
+    secret: str,
+    downloader: Maker,
+    canned_server: Any,
+    canned: Any,
+    status: int,
+    kind: type[UsageProviderError],
+) -> None:
+    server = canned_server([canned(status, f"<Error>{canary}</Error>".encode())])
+    for ask in (downloader().open, downloader().probe):
+        with pytest.raises(kind) as caught:
+            ask(server.url + secret, stream="users")
+        error = caught.value
+        assert type(error) is kind
+        assert (error.status, error.stream, error.url) == (status, "users", "http://127.0.0.1")
+        assert canary not in str(error) + repr(error) + str(pickle.dumps(error))
+        assert canary not in "".join(traceback.format_exception(error))
+
+
+def test_redirects_are_followed_a_few_times(canary: str, downloader: Maker, canned_server: Any, canned: Any) -> None:
+    hop = canned(302, b"", {"Location": f"/next?X-Signature={canary}"})
+    server = canned_server([*[hop] * MAX_REDIRECTS, canned(body=b"a\n")])
+    assert fetch(downloader(), server.url) == b"a\n"
+    assert len(server.requests) == MAX_REDIRECTS + 1
+    server.answers = [hop]
+    with pytest.raises(ConfigurationError, match=f"more than {MAX_REDIRECTS} times") as caught:
+        downloader().open(server.url, stream="users")
+    assert len(server.requests) == 2 * (MAX_REDIRECTS + 1)
+    assert canary not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_redirect_keeps_the_rules_of_the_first_url(
+    downloader: Maker, canned_server: Any, canned: Any, dead_url: str
+) -> None:
+    for target in ("file:///etc/passwd", "ftp://files.example.com/x", "https:///x", "https://user@files.example.com/"):
+        server = canned_server([canned(302, b"", {"Location": target})])
+        with pytest.raises(ConfigurationError):
+            downloader().open(server.url, stream="users")
+
+
+@pytest.mark.parametrize("url", ["http://8.8.8.8", "ftp://8.8.8.8", "//8.8.8.8", "8.8.8.8", ""])
+def test_a_url_without_tls_is_refused_unless_allowed(canary: str, downloader: Maker, url: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"not https.*allow_insecure_download") as caught:
+        downloader(allow_insecure_download=False).open(f"{url}/{canary}", stream="users")
+    assert canary not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "host",
+    [
+        "127.0.0.1",
+        "[::1]",
+        "[::ffff:127.0.0.1]",
+        "[::127.0.0.1]",
+        "10.0.0.1",
+        "169.254.169.254",
+        "[fe80::1]",
+        "0.0.0.0",
+    ],
+)
+def test_a_private_address_is_refused_before_it_is_asked(
+    canary: str, secret: str, downloader: Maker, host: str
+) -> None:
+    for scheme in ("http", "https"):
+        with pytest.raises(
+            ConfigurationError, match=r"loopback, private or link-local.*allow_private_download"
+        ) as caught:
+            downloader(allow_private_download=False).open(f"{scheme}://{host}{secret}", stream="users")
+        assert canary not in str(caught.value)
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001", "127.0.0.1."])
+def test_a_name_of_a_private_address_is_refused_once_it_is_connected(
+    canary: str, secret: str, downloader: Maker, canned_server: Any, host: str
+) -> None:
+    server = canned_server()
+    url = server.url.replace("127.0.0.1", host) + secret
+    with pytest.raises(UsageProviderError) as caught:
+        downloader(allow_private_download=False).open(url, stream="users")
+    assert server.requests == []
+    assert canary not in "".join(traceback.format_exception(caught.value))
+    if host == "localhost":
+        assert isinstance(caught.value, ConfigurationError)
+        assert (caught.value.connection, caught.value.stream) == ("under_test", "users")
+        assert "allow_private_download" in str(caught.value)
+
+
+def test_a_redirect_to_a_private_address_is_refused(downloader: Maker, canned_server: Any, canned: Any) -> None:
+    inner = canned_server()
+    outer = canned_server([canned(302, b"", {"Location": inner.url.replace("127.0.0.1", "localhost")})])
+    with pytest.raises(ConfigurationError, match="loopback"):
+        downloader(allow_private_download=False).open(outer.url, stream="users")
+    assert inner.requests == outer.requests == []
+
+
+def test_a_url_that_cannot_be_read_is_refused_in_one_sentence(canary: str, downloader: Maker) -> None:
+    for url in (
+        f"https://[::1{canary}",
+        f"https://files.example.com:{canary}/",
+        f"https://{'a' * 300}.example.com/{canary}",
+    ):
+        with pytest.raises(UsageProviderError) as caught:
+            downloader().open(url, stream="users")
+        assert canary not in "".join(traceback.format_exception(caught.value))
+
+
+def test_a_download_that_trickles_ends_at_the_download_timeout(
+    downloader: Maker, sandbox: Any, connect: Any, client_options: dict[str, Any]
+) -> None:
+    from datetime import date
+
+    from airflow_usage_provider.models import UsageWindow
+    from airflow_usage_provider.vendors.langdock import ExportQuery, Langdock
+
+    langdock = Langdock(connect("sk-acme;download=trickle"), **client_options)
+    export = langdock.create_export(ExportQuery(window=UsageWindow(date(2026, 11, 20)), stream="users"))
+    langdock.close()
+    begun = time.monotonic()
+    with pytest.raises(VendorUnavailableError, match="download_timeout"):
+        fetch(downloader(download_timeout=0.3), export.download_url or "")
+    assert time.monotonic() - begun < 2

@@ -1,0 +1,263 @@
+"""The one way an API is asked: bounded, polite, and with the key kept at home."""
+
+from __future__ import annotations
+
+import logging
+import pickle
+import traceback
+from collections.abc import Callable, Iterator
+from datetime import UTC, datetime, timedelta
+from email.utils import format_datetime
+from typing import Any
+
+import pytest
+
+from airflow_usage_provider.exceptions import (
+    AuthenticationError,
+    ConfigurationError,
+    IncompleteSnapshotError,
+    RateLimitedError,
+    RequestRejectedError,
+    UsageProviderError,
+    VendorUnavailableError,
+)
+from airflow_usage_provider.vendors.http import MAX_ATTEMPTS, ApiResponse, HttpClient, read_retry_after, request_id
+from airflow_usage_provider.vendors.limiter import RateLimiter
+
+ClientMaker = Callable[..., HttpClient]
+
+
+@pytest.fixture
+def client_to(connect: Any, client_options: dict[str, Any]) -> Iterator[ClientMaker]:
+    """Make clients that never really wait: ``client_to("sk-acme;error=500")``."""
+    clients: list[HttpClient] = []
+
+    def make(api_key: str = "sk-acme", settings: dict[str, Any] | None = None, **options: Any) -> HttpClient:
+        clients.append(HttpClient("keywordsai", connect(api_key, **(settings or {})), **{**client_options, **options}))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+def get(client: HttpClient, **options: Any) -> ApiResponse:
+    return client.request("GET", "/api/users/", stream="users", **options)
+
+
+def test_an_answer_comes_with_the_key_and_the_parameters(client_to: ClientMaker, sandbox: Any) -> None:
+    answer = get(client_to(), params={"page": 1, "date": "2026-11-20 00:00:00"})
+    assert answer.status == 200
+    assert answer.json()["results"]
+    (record,) = sandbox.requests
+    assert record.headers["authorization"] == "Bearer sk-acme"
+    assert record.query == {"page": "1", "date": "2026-11-20 00:00:00"}
+    assert not {"origin", "referer", "cookie", "sec-fetch-mode"} & set(record.headers)
+
+
+STATUSES = [
+    ("bad_key=401", AuthenticationError, 401, 1),
+    ("bad_key=403", AuthenticationError, 403, 1),
+    ("error=400", RequestRejectedError, 400, 1),
+    ("error=413", RequestRejectedError, 413, 1),
+    ("error=422", RequestRejectedError, 422, 1),
+    ("error=404", ConfigurationError, 404, 1),
+    ("redirect=other", ConfigurationError, 307, 1),
+    ("body=html", ConfigurationError, 200, 1),
+    ("error=500", VendorUnavailableError, 500, MAX_ATTEMPTS),
+    ("error=502-html", VendorUnavailableError, 502, MAX_ATTEMPTS),
+    ("error=503;retry_after_in=neither", VendorUnavailableError, 503, MAX_ATTEMPTS),
+    ("error=429;retry_after_in=neither", RateLimitedError, 429, MAX_ATTEMPTS),
+    ("error=429", RateLimitedError, 429, MAX_ATTEMPTS),
+    ("body=cut", IncompleteSnapshotError, None, MAX_ATTEMPTS),
+]
+
+
+@pytest.mark.parametrize(("switches", "kind", "status", "requests"), STATUSES)
+def test_each_refusal_has_its_error_and_is_retried_only_where_that_may_help(
+    client_to: ClientMaker, sandbox: Any, switches: str, kind: type[UsageProviderError], status: int, requests: int
+) -> None:
+    client = client_to(f"sk-acme;{switches}")
+    with pytest.raises(kind) as caught:
+        get(client)
+    error = caught.value
+    assert type(error) is kind
+    assert len(sandbox.requests) == client.requests_sent == requests
+    assert (error.connection, error.vendor, error.stream) == ("under_test", "keywordsai", "users")
+    assert (error.status, error.url) == (status, f"{sandbox.url}/api/users/")
+    assert error.next_step
+
+
+def test_the_status_a_caller_understands_is_no_error(client_to: ClientMaker, sandbox: Any) -> None:
+    answer = get(client_to("sk-acme;error=404"), expected=(404,))
+    assert (answer.status, answer.json()) == (404, {"detail": "Not found."})
+
+
+@pytest.mark.parametrize("status", [408, 425, 502, 599])
+def test_a_status_that_passes_is_tried_again(
+    client_to: ClientMaker, canned_server: Any, canned: Any, status: int
+) -> None:
+    server = canned_server([canned(status, b"", {"X-Request-Id": "req-7"}), canned()])
+    assert get(client_to(settings={"base_url": server.url})).body == b"{}"
+    server.answers = [canned(status, b"", {"X-Request-Id": "req-7"})]
+    with pytest.raises(VendorUnavailableError) as caught:
+        get(client_to(settings={"base_url": server.url}))
+    assert caught.value.request_id == "req-7"
+
+
+def test_a_fault_that_heals_is_not_noticed(client_to: ClientMaker, sandbox: Any, fake_time: Any) -> None:
+    assert get(client_to("sk-acme;error=500;error_times=3")).status == 200
+    assert len(sandbox.requests) == 4
+    assert len(fake_time.slept) == 3
+
+
+def test_pauses_grow_within_a_cap(client_to: ClientMaker, fake_time: Any) -> None:
+    with pytest.raises(VendorUnavailableError):
+        get(client_to("sk-acme;error=500", max_attempts=20))
+    assert len(fake_time.slept) == 19
+    assert all(0 <= pause <= min(60, 2**n) for n, pause in enumerate(fake_time.slept))
+    assert max(fake_time.slept) > 4
+
+
+def test_one_attempt_is_one_request(client_to: ClientMaker, sandbox: Any, fake_time: Any) -> None:
+    with pytest.raises(VendorUnavailableError):
+        get(client_to("sk-acme;error=500", max_attempts=1))
+    assert len(sandbox.requests) == 1
+    assert fake_time.slept == []
+
+
+def waits(slept: list[float]) -> list[float]:
+    return [seconds for seconds in slept if seconds]
+
+
+@pytest.mark.parametrize("place", ["header", "body", "both"])
+@pytest.mark.parametrize("fault", ["429", "503"])
+def test_the_wait_a_vendor_asks_for_is_kept_to_the_second(
+    client_to: ClientMaker, sandbox: Any, fake_time: Any, place: str, fault: str
+) -> None:
+    client = client_to(f"sk-acme;error={fault};retry_after=7;retry_after_in={place};error_times=2")
+    assert get(client).status == 200
+    assert waits(fake_time.slept) == [7.0, 7.0]
+
+
+def test_the_wait_may_be_a_date(client_to: ClientMaker, fake_time: Any) -> None:
+    assert get(client_to("sk-acme;error=429;retry_after=30;retry_after_in=date;error_times=1")).status == 200
+    (pause,) = waits(fake_time.slept)
+    assert 25 < pause <= 31.5
+
+
+def test_a_wait_beyond_the_cap_fails_at_once_and_says_how_long(
+    client_to: ClientMaker, sandbox: Any, fake_time: Any
+) -> None:
+    with pytest.raises(RateLimitedError, match="asks to wait 3600 s") as caught:
+        get(client_to("sk-acme;error=429;retry_after=3600"))
+    assert caught.value.retry_after == 3600
+    assert len(sandbox.requests) == 1
+    assert fake_time.slept == []
+
+
+def test_a_wait_asked_of_one_request_holds_back_the_others(
+    client_to: ClientMaker, fake_time: Any, client_options: dict[str, Any]
+) -> None:
+    client_options["limiter"].pause(9)
+    assert get(client_to()).status == 200
+    assert fake_time.slept == [9.0]
+
+
+def test_the_limiter_keeps_requests_under_the_connections_rate(client_to: ClientMaker, fake_time: Any) -> None:
+    limiter = RateLimiter(2, clock=fake_time.clock, sleep=fake_time.sleep)
+    client = client_to("sk-acme;rate_limit=5", limiter=limiter)
+    for _ in range(5):
+        get(client)
+    assert fake_time.slept == [60.5, 60.5]
+
+
+def test_clients_of_one_connection_share_its_limiter(connect: Any) -> None:
+    settings = {"conn_id": "shared_by_two", "requests_per_minute": 1}
+    first, second = (HttpClient("keywordsai", connect(**settings)) for _ in range(2))
+    assert first._limiter is second._limiter
+    for client in (first, second):
+        client.close()
+
+
+def answer(header: str | None = None, body: bytes = b"") -> ApiResponse:
+    return ApiResponse(429, {"Retry-After": header} if header is not None else {}, body)
+
+
+@pytest.mark.parametrize(
+    ("given", "seconds"),
+    [
+        (answer("30"), 30),
+        (answer("1.5"), 1.5),
+        (answer("-3"), 0),
+        (answer("soon", b'{"retry_after":4}'), 4),
+        (answer("30", b'{"retry_after":4}'), 30),
+        (answer(None, b'{"retry_after":"12"}'), 12),
+        (answer(None, b'{"retry_after":null}'), None),
+        (answer("nan"), None),
+        (answer("inf"), None),
+        (answer("1e400"), None),
+        (answer(""), None),
+        (answer(None, b'[{"retry_after":4}]'), None),
+        (answer(None, b"<html>"), None),
+        (answer("Wed, 21 Oct 2015 07:28:00 GMT"), 0),
+        (answer(None, b"[" * 100_000), None),
+    ],
+)
+def test_the_wait_is_read_from_header_or_body(given: ApiResponse, seconds: float | None) -> None:
+    assert read_retry_after(given) == seconds
+
+
+def test_the_wait_is_read_from_a_date_in_any_zone() -> None:
+    moment = datetime.now(UTC) + timedelta(seconds=100)
+    for header in (format_datetime(moment), format_datetime(moment.replace(tzinfo=None))):
+        assert 95 < (read_retry_after(answer(header)) or 0) <= 100
+
+
+@pytest.mark.parametrize(
+    ("headers", "expected"),
+    [
+        ({"x-request-id": "req_1-a"}, "req_1-a"),
+        ({"cf-ray": "8f2-FRA"}, "8f2-FRA"),
+        ({"x-request-id": "a b"}, None),
+        ({"x-request-id": "x" * 101}, None),
+        ({"x-request-id": "<script>", "cf-ray": "1"}, "1"),
+        ({}, None),
+    ],
+)
+def test_a_request_id_is_shown_only_if_it_looks_like_one(headers: dict[str, str], expected: str | None) -> None:
+    assert request_id(headers) == expected
+
+
+def test_a_redirect_takes_the_key_nowhere(client_to: ClientMaker, sandbox: Any) -> None:
+    with pytest.raises(ConfigurationError, match=r"redirects to http://127\.0\.0\.1, which is not followed"):
+        get(client_to("sk-acme;redirect=other"))
+    assert [record.port_role for record in sandbox.requests] == ["api"]
+
+
+def test_a_host_without_a_listener_is_tried_and_then_unavailable(
+    client_to: ClientMaker, dead_url: str, fake_time: Any
+) -> None:
+    client = client_to(settings={"base_url": dead_url})
+    with pytest.raises(VendorUnavailableError, match="The request failed"):
+        get(client)
+    assert client.requests_sent == MAX_ATTEMPTS
+    assert len(fake_time.slept) == MAX_ATTEMPTS - 1
+
+
+def test_a_base_url_may_have_a_path(client_to: ClientMaker, sandbox: Any) -> None:
+    client = client_to(settings={"base_url": f"{sandbox.url}/api/public"})
+    with pytest.raises(RequestRejectedError, match=f"url {sandbox.url}/api/public/export/users"):
+        client.request("POST", "/export/users", stream="users", body={})
+    assert sandbox.requests[0].path == "/api/public/export/users"
+
+
+@pytest.mark.parametrize("switches", [entry[0] for entry in STATUSES])
+def test_nothing_an_error_shows_or_the_log_tells_holds_a_secret(
+    client_to: ClientMaker, switches: str, canary: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    with pytest.raises(UsageProviderError) as caught:
+        get(client_to(f"sk-{canary};{switches}"), params={"secret": canary})
+    shown = [str(caught.value), repr(caught.value), str(pickle.dumps(caught.value)), caplog.text]
+    assert canary not in "".join([*shown, *traceback.format_exception(caught.value)])

@@ -1,0 +1,139 @@
+"""Only addresses anybody can reach are public, in whatever form they are written; every wait has an end."""
+
+from __future__ import annotations
+
+import socket
+import threading
+import time
+
+import pytest
+
+from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.vendors.transport import Deadline, is_public_address, refuse_private_address
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "8.8.8.8",
+        "1.1.1.1",
+        "172.32.0.1",
+        "2606:4700:4700::1111",
+        "2a00:1450:4001::200e",
+        "::ffff:8.8.8.8",
+        "64:ff9b::8.8.8.8",
+        "2002:808:808::1",
+    ],
+)
+def test_what_anybody_reaches_is_public(address: str) -> None:
+    assert is_public_address(address)
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "127.0.0.1",
+        "127.255.255.254",
+        "0.0.0.0",
+        "10.0.0.1",
+        "172.16.0.1",
+        "172.31.255.255",
+        "192.168.1.1",
+        "169.254.169.254",
+        "100.64.0.1",
+        "198.18.0.1",
+        "192.0.2.1",
+        "203.0.113.9",
+        "224.0.0.1",
+        "239.255.255.250",
+        "240.0.0.1",
+        "255.255.255.255",
+        "::",
+        "::1",
+        "::127.0.0.1",
+        "::10.0.0.1",
+        "::ffff:127.0.0.1",
+        "::ffff:a9fe:a9fe",
+        "::ffff:0:127.0.0.1",
+        "64:ff9b::127.0.0.1",
+        "64:ff9b::a9fe:a9fe",
+        "64:ff9b:1::8.8.8.8",
+        "2002:7f00:1::1",
+        "2002:a9fe:a9fe::",
+        "2001:0:4136:e378:8000:63bf:3fff:fdd2",
+        "2001:db8::1",
+        "fe80::1",
+        "fe80::1%eth0",
+        "fec0::1",
+        "fc00::1",
+        "fd00:ec2::254",
+        "ff02::1",
+        "ff0e::1",
+        "100::1",
+        "4000::1",
+    ],
+)
+def test_what_only_this_network_reaches_is_not(address: str) -> None:
+    assert not is_public_address(address)
+
+
+@pytest.mark.parametrize("host", ["localhost", "example.com", "127.1", "0x7f000001", "2130706433", "", "1.2.3.4.5"])
+def test_a_name_is_no_address_and_left_to_the_connected_socket(host: str) -> None:
+    with pytest.raises(ValueError, match="."):
+        is_public_address(host)
+
+
+def test_a_socket_to_a_private_address_is_closed() -> None:
+    with socket.create_server(("127.0.0.1", 0)) as server:
+        client = socket.create_connection(server.getsockname())
+        with pytest.raises(ConfigurationError, match=r"host files\.example\.com is at a loopback.*allow_private"):
+            refuse_private_address(client, "files.example.com")
+        assert client.fileno() == -1
+
+
+def test_a_deadline_ends_a_read_that_would_wait_for_ever() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        deadline = Deadline(0.05)
+        deadline.start()
+        deadline.attach(left)
+        left.settimeout(5)
+        assert left.recv(1) == b""
+        assert deadline.has_passed
+
+
+def test_a_deadline_that_has_passed_ends_a_socket_attached_late() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        deadline = Deadline(0.001)
+        deadline.start()
+        while not deadline.has_passed:
+            time.sleep(0.001)
+        deadline.attach(left)
+        left.settimeout(5)
+        assert left.recv(1) == b""
+
+
+def test_a_cancelled_deadline_ends_nothing() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        deadline = Deadline(0.02)
+        deadline.start()
+        deadline.attach(left)
+        deadline.cancel()
+        left.settimeout(0.06)
+        with pytest.raises(TimeoutError):
+            left.recv(1)
+        assert not deadline.has_passed
+
+
+def test_a_deadline_survives_a_socket_that_is_closed_already() -> None:
+    left, right = socket.socketpair()
+    with left, right:
+        deadline = Deadline(0.01)
+        deadline.attach(left)
+        left.close()
+        deadline.start()
+        while not deadline.has_passed:
+            time.sleep(0.001)
+        assert not [thread for thread in threading.enumerate() if thread.name == "nobody"]
