@@ -8,6 +8,7 @@ try:
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSensorTimeout,
+        AirflowSkipException,
     )
 except ImportError:  # before Airflow 3.2
     from airflow.exceptions import (  # type: ignore[no-redef,attr-defined,unused-ignore]
@@ -15,7 +16,12 @@ except ImportError:  # before Airflow 3.2
         AirflowFailException,
         AirflowNotFoundException,
         AirflowSensorTimeout,
+        AirflowSkipException,
     )
+try:
+    from airflow.sdk import BaseHook
+except ImportError:  # before Airflow 3.1
+    from airflow.hooks.base import BaseHook  # type: ignore[no-redef,attr-defined,unused-ignore]
 try:
     from airflow.sdk.lineage import get_hook_lineage_collector
 except ImportError:  # before Airflow 3.2
@@ -26,5 +32,7 @@ __all__ = [
     "AirflowFailException",
     "AirflowNotFoundException",
     "AirflowSensorTimeout",
+    "AirflowSkipException",
+    "BaseHook",
     "get_hook_lineage_collector",
 ]

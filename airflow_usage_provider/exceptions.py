@@ -16,6 +16,7 @@
         ├── DownloadExpiredError      the signed URL is not there, not yet or no more
         ├── IncompleteSnapshotError   what came is not all there is; nothing was committed
         │   └── ListingChangedError   records moved between pages while they were read
+        ├── SnapshotConflictError     another run archived the same day in the meantime
         ├── ArchiveUnavailableError   S3 does not answer, or answers 5xx
         └── ArchiveCorruptError       an object of the archive is not what its manifest says
 
@@ -146,6 +147,10 @@ class IncompleteSnapshotError(TransientError):
 
 class ListingChangedError(IncompleteSnapshotError):
     """Records moved between pages while they were read."""
+
+
+class SnapshotConflictError(TransientError):
+    """Another run archived the same day in the meantime."""
 
 
 class ArchiveUnavailableError(TransientError):

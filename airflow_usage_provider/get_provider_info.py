@@ -102,7 +102,7 @@ def get_provider_info() -> dict[str, Any]:
             {"integration-name": "Langdock", "python-modules": ["airflow_usage_provider.triggers.langdock"]},
         ],
         "bundles": [{"integration-name": name, "python-modules": ["airflow_usage_provider.bundles"]} for name in names],
-        "extra-links": ["airflow_usage_provider.operators.snapshot.SnapshotLink"],
+        "extra-links": ["airflow_usage_provider.operators.links.SnapshotLink"],
         "connection-types": [
             {
                 "connection-type": "keywordsai",

@@ -1,4 +1,7 @@
-"""Process groups that end when this process does, however it ends: SIGKILL and ``os._exit`` run no cleanup here."""
+"""Processes that end when this one does, however it ends: SIGKILL and ``os._exit`` leave no time to clean up here.
+
+What is ended is the session of a process, with every group in it: Airflow's tasks have process groups of their own.
+"""
 
 from __future__ import annotations
 
@@ -16,17 +19,10 @@ if TYPE_CHECKING:
 
 PROC = Path("/proc")
 
-# Holds the other end of a pipe: the end of file without a word before it means that the process here is gone.
-WATCHER = """
-import os, signal, sys
-if not sys.stdin.buffer.read(1):
-    os.killpg(int(sys.argv[1]), signal.SIGKILL)
-"""
-
 
 class Leash:
     """
-    Ends the process group of a process of ours that leads one, no later than this process ends.
+    Ends a process of ours and all it started, no later than this process ends.
 
     :param process: started with ``start_new_session=True``.
     """
@@ -34,7 +30,7 @@ class Leash:
     def __init__(self, process: subprocess.Popen[bytes]) -> None:
         self._process = process
         self._watcher = subprocess.Popen(
-            [sys.executable, "-ISc", WATCHER, str(process.pid)],
+            [sys.executable, "-IS", __file__, str(process.pid)],
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=subprocess.DEVNULL,
@@ -42,33 +38,51 @@ class Leash:
         )
 
     def end(self, grace: float) -> None:
-        """Ask the group to end, kill after ``grace`` seconds what has not; return when none is left."""
-        self._signal(signal.SIGTERM)
+        """Ask them to end, kill after ``grace`` seconds those that have not; return when none is left."""
+        _signal_session(self._process.pid, signal.SIGTERM)
         deadline = time.monotonic() + grace
         while self._has_members() and time.monotonic() < deadline:
             time.sleep(0.05)
-        self._signal(signal.SIGKILL)
+        self.kill()
+
+    def kill(self) -> None:
+        """Kill them at once."""
+        _signal_session(self._process.pid, signal.SIGKILL)
         self._process.wait()
         with suppress(BrokenPipeError):
             self._watcher.communicate(b".")
 
-    def _signal(self, number: int) -> None:
-        with suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of zombies
-            os.killpg(self._process.pid, number)
-
     def _has_members(self) -> bool:
+        if PROC.is_dir():
+            return self._process.poll() is None or any(_find_groups(self._process.pid))
         self._process.poll()
         try:
             os.killpg(self._process.pid, 0)
         except (ProcessLookupError, PermissionError):
             return False
-        return not PROC.is_dir() or any(state != "Z" for state in _member_states(self._process.pid))
+        return True
 
 
-def _member_states(group: int) -> Iterator[str]:
-    """The state letter of each process of a group, on Linux; orphans stay zombies while init is busy."""
+def _find_groups(session: int) -> Iterator[int]:
+    """The process groups of a session that are not all zombies, on Linux; a busy init leaves zombies for a while."""
     for path in PROC.glob("[0-9]*/stat"):
         with suppress(OSError):
-            state, _, its_group, *_ = path.read_text().rpartition(")")[2].split()
-            if int(its_group) == group:
-                yield state
+            state, _, group, its_session, *_ = path.read_text().rpartition(")")[2].split()
+            if int(its_session) == session and state != "Z":
+                yield int(group)
+
+
+def _signal_session(session: int, number: int) -> None:
+    for group in {session, *_find_groups(session)}:
+        with suppress(ProcessLookupError, PermissionError):  # macOS refuses a group of zombies
+            os.killpg(group, number)
+
+
+def _watch(session: int) -> None:
+    """Wait for a word from the process that holds the leash; when the pipe ends without one, that process is gone."""
+    if not sys.stdin.buffer.read(1):
+        _signal_session(session, signal.SIGKILL)
+
+
+if __name__ == "__main__":
+    _watch(int(sys.argv[1]))

@@ -17,10 +17,12 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
+
+from sandbox.leash import Leash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -87,6 +89,7 @@ class S3Server:
         self.kind = "SeaweedFS" if self._weed else "moto (in memory)"
         self._ports = dict(zip(ROLES, [port or None, *[None] * (len(ROLES) - 1)], strict=True))
         self._process: subprocess.Popen[bytes] | None = None
+        self._leash: Leash | None = None
 
     def __enter__(self) -> Self:
         try:
@@ -132,11 +135,14 @@ class S3Server:
                 stderr=subprocess.STDOUT,
                 start_new_session=True,
             )
+        self._leash = Leash(self._process)
         self._await_ready()
 
     def stop(self) -> None:
         """Ask it to end; data stay."""
-        self._signal(signal.SIGTERM)
+        if (leash := self._release()) is not None:
+            leash.end(grace=10)
+            self._remove_sockets()
 
     def wait(self) -> None:
         """Return when the server has ended by itself."""
@@ -145,7 +151,9 @@ class S3Server:
 
     def kill(self) -> None:
         """SIGKILL, as a crash would be; data stay."""
-        self._signal(signal.SIGKILL)
+        if (leash := self._release()) is not None:
+            leash.kill()
+            self._remove_sockets()
 
     def close(self) -> None:
         """End it; a temporary data directory goes with it, and then there is nothing to end gently for."""
@@ -223,16 +231,11 @@ class S3Server:
             client.close()
         return True
 
-    def _signal(self, number: int) -> None:
-        process, self._process = self._process, None
-        if process is None:
-            return
-        for each in (number, signal.SIGKILL):
-            with suppress(ProcessLookupError):
-                os.killpg(process.pid, each)
-            with suppress(subprocess.TimeoutExpired):
-                process.wait(10)
-                break
+    def _release(self) -> Leash | None:
+        leash, self._leash, self._process = self._leash, None, None
+        return leash
+
+    def _remove_sockets(self) -> None:
         for port in self._ports.values():  # SeaweedFS leaves these behind when it is killed
             for path in Path("/tmp").glob(f"seaweedfs-*-{port}.sock"):
                 path.unlink(missing_ok=True)

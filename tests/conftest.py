@@ -1,4 +1,4 @@
-"""Real servers for everything that talks: the sandbox, an S3 server, and a small server that answers what it is told."""
+"""Real servers for everything that talks: the sandbox, an S3 server, and one that answers what it is told."""
 
 from __future__ import annotations
 

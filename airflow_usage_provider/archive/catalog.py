@@ -47,8 +47,9 @@ class Selection:
     @property
     def prefix(self) -> str:
         """The longest prefix all selected names share."""
-        known = Series(self.vendor or "", self.account or "", self.stream or "").prefix(_HERE)
-        return known.split("=/")[0]  # up to the first name that is not given; names themselves have no bare "="
+        known = Series(self.vendor or "", self.account or "", self.stream or "").prefix(_HERE) + "/"
+        head, is_cut, _ = known.partition("=/")  # at the first that is not given; within names "=" is encoded
+        return f"{head.rpartition('/')[0]}/" if is_cut else known
 
     def has_series(self, series: Series) -> bool:
         """Whether a series is selected."""
@@ -141,11 +142,13 @@ def load_catalog(objects: Objects, selection: Selection) -> Catalog:
                 manifests[key.snapshot_id] = entry
             else:
                 parts[entry.name] = entry
-    if not dates and not foreign:
+    if not dates:
         _refuse_nothing(objects, selection)
     days = (
         Day(series, day, dict(sorted(manifests.items())), parts)
-        for (series, day), (manifests, parts) in sorted(found.items(), key=lambda item: (_order(item[0][0]), item[0][1]))
+        for (series, day), (manifests, parts) in sorted(
+            found.items(), key=lambda item: (_order(item[0][0]), item[0][1])
+        )
     )
     return Catalog(selection, tuple(days), {series: frozenset(own) for series, own in dates.items()}, tuple(foreign))
 
@@ -208,10 +211,11 @@ def _order(series: Series) -> tuple[str, str, str]:
 
 def _refuse_nothing(objects: Objects, selection: Selection) -> None:
     where = objects.uri("").rstrip("/")
-    if next(iter(objects.list(ROOT)), None) is None:
-        raise ConfigurationError(
-            f"No archive at {where}: nothing is below {ROOT}", next_step="Give the archive_url, or its synced folder."
-        )
     names = ("vendor", "account", "stream")
     given = ", ".join(f"{name} {value!r}" for name in names if (value := getattr(selection, name)) is not None)
+    if not given or next(objects.list(ROOT), None) is None:
+        raise ConfigurationError(
+            f"No archive at {where}: there is no snapshot below {ROOT}",
+            next_step="Give the archive_url, or the folder it was synced to.",
+        )
     raise ConfigurationError(f"Nothing in {where} is of {given}", next_step="See usage-archive ls for what there is.")

@@ -17,9 +17,13 @@ _ACCESS_STEP = (
 )
 _RETRY_STEP = "Nothing was committed; run the task again."
 _MISSING_BUCKET = {"NoSuchBucket"}
+_PASSING_STATUSES = {408, 409, 429}
 _PASSING = {
+    "BadDigest",
     "ExpiredToken",
+    "IncompleteBody",
     "InternalError",
+    "KMS.ThrottlingException",
     "NoSuchUpload",
     "OperationAborted",
     "RequestTimeTooSkewed",
@@ -28,6 +32,8 @@ _PASSING = {
     "SlowDown",
     "Throttling",
     "ThrottlingException",
+    "TokenRefreshRequired",
+    "XAmzContentSHA256Mismatch",
 }
 
 
@@ -89,7 +95,7 @@ def _from_response(error: Any, bucket: str) -> ArchiveAccessError | ArchiveUnava
     details = {"status": status, "request_id": error.response.get("ResponseMetadata", {}).get("RequestId")}
     if code in _MISSING_BUCKET:
         return ArchiveAccessError(f"Bucket {bucket!r} does not exist", next_step=_BUCKET_STEP, **details)
-    if code in _PASSING or (status or 500) >= 500:
+    if code in _PASSING or status in _PASSING_STATUSES or (status or 500) >= 500:
         return ArchiveUnavailableError(
             f"S3 could not do {error.operation_name} in bucket {bucket!r}: {code}", next_step=_RETRY_STEP, **details
         )

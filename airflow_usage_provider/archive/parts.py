@@ -49,10 +49,8 @@ def digest_part(objects: Objects, name: str) -> PartDigest:
     try:
         for chunk in decompress(compressed.passing(chunks)):
             raw.add(chunk)
-    except ArchiveCorruptError as error:
-        if not isinstance(error.__cause__, zlib.error | EOFError):
-            raise
-        for rest in chunks:
+    except zlib.error:
+        for rest in chunks:  # its own hash says whether it was stored so
             compressed.add(rest)
         return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), None, None, None)
     return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), raw.bytes, raw.sha256.hexdigest(), raw.lines)
@@ -66,7 +64,10 @@ def raw_chunks(objects: Objects, name: str, entry: FileEntry) -> Iterator[bytes 
     """
     tally = _Tally(has_lines=False)
     chunks = objects.chunks(name)
-    yield from tally.passing(decompress(chunks) if name.endswith(".gz") else chunks)
+    try:
+        yield from tally.passing(decompress(chunks) if name.endswith(".gz") else chunks)
+    except zlib.error:
+        raise ArchiveCorruptError(f"{objects.uri(name)} is a damaged gzip file", next_step=_STEP) from None
     if (tally.bytes, tally.sha256.hexdigest()) != (entry.raw_bytes, entry.raw_sha256):
         raise ArchiveCorruptError(f"{objects.uri(name)} is not what its manifest says", next_step=_STEP)
 
@@ -75,24 +76,21 @@ def decompress(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """
     Yield what a gzip stream of one member holds, in chunks of bounded size.
 
-    :raises ArchiveCorruptError: it is damaged, cut off, or goes on behind its end.
+    :raises zlib.error: it is damaged, cut off, or goes on behind its end.
     """
     engine = zlib.decompressobj(_GZIP_WBITS)
-    try:
-        for chunk in chunks:
-            pending: bytes | memoryview = chunk
-            while pending and not engine.eof:
-                if data := engine.decompress(pending, CHUNK_SIZE):
-                    yield data
-                pending = engine.unconsumed_tail
-            if pending or engine.unused_data:
-                raise zlib.error("bytes behind the end")
-        if rest := engine.flush():
-            yield rest
-        if not engine.eof:
-            raise EOFError
-    except (zlib.error, EOFError) as error:
-        raise ArchiveCorruptError("The gzip stream is damaged", next_step=_STEP) from error
+    for chunk in chunks:
+        pending: bytes | memoryview = chunk
+        while pending and not engine.eof:
+            if data := engine.decompress(pending, CHUNK_SIZE):
+                yield data
+            pending = engine.unconsumed_tail
+        if pending or engine.unused_data:
+            raise zlib.error("bytes behind the end")
+    if rest := engine.flush():
+        yield rest
+    if not engine.eof:
+        raise zlib.error("cut off")
 
 
 class _Tally:

@@ -14,7 +14,7 @@ from datetime import UTC, date, datetime
 from typing import TYPE_CHECKING, Any, Self
 
 from airflow_usage_provider import __version__
-from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
+from airflow_usage_provider.archive.bucket import Bucket
 from airflow_usage_provider.archive.keys import (
     MANIFEST_NAME,
     ArchiveKey,
@@ -24,8 +24,13 @@ from airflow_usage_provider.archive.keys import (
     part_name,
 )
 from airflow_usage_provider.archive.manifest import FileEntry, Manifest
-from airflow_usage_provider.archive.upload import ObjectUpload, accepted_args, check_extra_args
-from airflow_usage_provider.exceptions import ConfigurationError, IncompleteSnapshotError, UsageProviderError
+from airflow_usage_provider.archive.upload import ObjectUpload
+from airflow_usage_provider.exceptions import (
+    ConfigurationError,
+    IncompleteSnapshotError,
+    SnapshotConflictError,
+    UsageProviderError,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -63,57 +68,26 @@ class Archive:
     compression: str = "gzip"
     extra_args: Mapping[str, Any] = field(default_factory=dict)
     now: Callable[[], datetime] = lambda: datetime.now(UTC)
+    bucket: Bucket = field(init=False)
 
     def __post_init__(self) -> None:
         check_compression(self.compression)
-        check_extra_args(self.client, self.extra_args)
+        object.__setattr__(self, "bucket", Bucket(self.client, self.location.bucket, self.extra_args))
 
     def read_latest(self, series: Series, window: UsageWindow) -> Manifest | None:
         """Return the newest manifest of a day, the current answer; None if there is none."""
-        prefix = series.day_prefix(self.location, window.usage_date)
-        newest: ArchiveKey | None = None
-        newest_key = ""
-        with translated_errors(self.location.bucket):
-            pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=self.location.bucket, Prefix=prefix)
-            for entry in (entry for page in pages for entry in page.get("Contents", ())):
-                key = ArchiveKey.parse(entry["Key"])
-                if key and key.name == MANIFEST_NAME and (newest is None or key.snapshot_id > newest.snapshot_id):
-                    newest, newest_key = key, entry["Key"]
-        return self.read_manifest(newest_key) if newest else None
+        key = self.find_latest(series, window)
+        return Manifest.from_json(self.bucket.read(key), key=key) if key else None
 
-    def read_manifest(self, key: str) -> Manifest:
-        """
-        Read the manifest under a key.
+    def find_latest(self, series: Series, window: UsageWindow) -> str | None:
+        """Return the key of the newest manifest of a day; None if there is none."""
+        found = ((key, ArchiveKey.parse(key)) for key in self.bucket.list_keys(self.day_prefix(series, window)))
+        manifests = {parsed.snapshot_id: key for key, parsed in found if parsed and parsed.name == MANIFEST_NAME}
+        return manifests[max(manifests)] if manifests else None
 
-        :raises ArchiveCorruptError: it is not one.
-        """
-        return Manifest.from_json(self.read_object(key), key=key)
-
-    def read_object(self, key: str) -> bytes:
-        """Return the bytes of a small object."""
-        with translated_errors(self.location.bucket):
-            answer = self.client.get_object(
-                Bucket=self.location.bucket, Key=key, **accepted_args(self.client, "GetObject", self.extra_args)
-            )
-            body: bytes = answer["Body"].read()
-        return body
-
-    def has_part(self, entry: FileEntry) -> bool:
-        """Whether a part is where its manifest says, with the size it says."""
-        from botocore.exceptions import ClientError
-
-        with translated_errors(self.location.bucket):
-            try:
-                head = self.client.head_object(
-                    Bucket=self.location.bucket,
-                    Key=entry.key,
-                    **accepted_args(self.client, "HeadObject", self.extra_args),
-                )
-            except ClientError as error:
-                if is_missing(error):
-                    return False
-                raise
-        return bool(head["ContentLength"] == entry.bytes)
+    def day_prefix(self, series: Series, window: UsageWindow) -> str:
+        """Key prefix of a day, with a slash at the end."""
+        return series.day_prefix(self.location, window.usage_date)
 
     def manifest_key(self, series: Series, usage_date: date, snapshot_id: str) -> str:
         """Key of a snapshot's manifest."""
@@ -133,31 +107,13 @@ class Archive:
         """
         return Snapshot(self, series, window, file_format)
 
-    def create_object(self, key: str, body: bytes, *, content_type: str) -> None:
-        """Write a small object, create-only."""
-        from botocore.exceptions import ClientError
-
-        with translated_errors(self.location.bucket):
-            try:
-                self.client.put_object(
-                    Bucket=self.location.bucket,
-                    Key=key,
-                    Body=body,
-                    ContentType=content_type,
-                    IfNoneMatch="*",
-                    **self.extra_args,
-                )
-            except ClientError as error:
-                # Keys are random: if this one is taken, then by our own attempt whose answer got lost.
-                if not is_precondition_failure(error) or self.read_object(key) != body:
-                    raise
-
 
 class Snapshot:
     """
     One answer for one stream and day on its way into the archive.
 
-    Use it as a context manager and commit it inside; left without a commit, it aborts its upload.
+    Use it as a context manager and commit it inside; left without a commit, it aborts its upload. ``previous`` is the
+    manifest of the day's current answer, None if there is none.
     """
 
     def __init__(self, archive: Archive, series: Series, window: UsageWindow, file_format: FileFormat) -> None:
@@ -165,9 +121,10 @@ class Snapshot:
         self._series = series
         self._window = window
         self._file_format = file_format
-        self._prefix = series.day_prefix(archive.location, window.usage_date)
-        latest = archive.read_latest(series, window)
-        self.snapshot_id = new_snapshot_id(archive.now(), after=latest.snapshot_id if latest else None)
+        self.previous = archive.read_latest(series, window)
+        self._abandoned = archive.bucket.list_uploads(archive.day_prefix(series, window))
+        after = self.previous.snapshot_id if self.previous else None
+        self.snapshot_id = new_snapshot_id(archive.now(), after=after)
         self._start_part()
 
     def __enter__(self) -> Self:
@@ -183,11 +140,6 @@ class Snapshot:
     def raw_bytes(self) -> int:
         """Bytes taken so far, before compression."""
         return self._raw_bytes
-
-    def restart(self) -> None:
-        """Forget what was written, to write it anew."""
-        self._upload.abort()
-        self._start_part()
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes of the vendor's answer."""
@@ -206,27 +158,51 @@ class Snapshot:
         :param request: how the vendor was asked; nothing secret.
         :param airflow: the task that writes.
         :raises IncompleteSnapshotError: facts and bytes do not fit together.
+        :raises SnapshotConflictError: another run committed this day in the meantime.
         """
         if facts.rows and not self._raw_bytes:
             raise IncompleteSnapshotError(f"{facts.rows} records without a byte", stream=self._series.stream)
-        previous = self._archive.read_latest(self._series, self._window)
-        if previous and previous.snapshot_id >= self.snapshot_id:  # another run committed while this one read
-            self.snapshot_id = new_snapshot_id(self._archive.now(), after=previous.snapshot_id)
+        self._refuse_conflict()
         entry = self._finish_part(facts.rows)
-        same = previous is not None and _same_answer(previous, entry if facts.rows else None)
-        files: tuple[FileEntry, ...] = ()
-        if same and previous is not None and all(self._archive.has_part(old) for old in previous.files):
-            files = previous.files
-            unchanged = True
-            self._upload.abort()
-        else:
-            unchanged = False
-            if facts.rows:
-                self._upload.complete()
-                files = (entry,)
-        known = previous.columns if previous else ()
-        revision = 1 if previous is None else previous.revision + (0 if same else 1)
-        manifest = Manifest(
+        is_same = self.previous is not None and _is_same_answer(self.previous, entry if facts.rows else None)
+        kept = self._kept_files() if is_same else None
+        if kept is None and facts.rows:
+            self._upload.complete()
+            self._refuse_conflict()
+        manifest = self._describe(
+            facts,
+            files=kept if kept is not None else (entry,) * bool(facts.rows),
+            unchanged=kept is not None,
+            revision=1 if self.previous is None else self.previous.revision + (not is_same),
+            maturity=maturity,
+            request=request,
+            airflow=airflow or {},
+        )
+        key = self._archive.manifest_key(self._series, self._window.usage_date, self.snapshot_id)
+        self._archive.bucket.create(key, manifest.to_json(), content_type="application/json")
+        for upload in self._abandoned:  # by runs that were killed
+            self._archive.bucket.abort_upload(*upload)
+        return manifest
+
+    def _refuse_conflict(self) -> None:
+        latest = self._archive.find_latest(self._series, self._window)
+        known = self.previous.snapshot_id if self.previous else None
+        if latest is not None and (known is None or f"/snapshot={known}/" not in latest):
+            raise SnapshotConflictError(
+                f"Another run archived {self._window.usage_date} in the meantime",
+                vendor=self._series.vendor,
+                stream=self._series.stream,
+                next_step="Read the day again.",
+            )
+
+    def _kept_files(self) -> tuple[FileEntry, ...] | None:
+        """Return the earlier parts if they are all there; None if the bytes must be stored again."""
+        files = self.previous.files if self.previous else ()
+        return files if all(self._archive.bucket.has(old.key, old.bytes) for old in files) else None
+
+    def _describe(self, facts: StreamFacts, **decided: Any) -> Manifest:
+        known = self.previous.columns if self.previous else ()
+        return Manifest(
             vendor=self._series.vendor,
             account=self._series.account,
             stream=self._series.stream,
@@ -236,34 +212,24 @@ class Snapshot:
             window_returned=facts.window_returned,
             snapshot_id=self.snapshot_id,
             snapshot_at=self._archive.now().astimezone(UTC).isoformat(timespec="seconds"),
-            maturity=maturity,
-            revision=revision,
-            previous=previous.snapshot_id if previous else None,
-            unchanged=unchanged,
+            previous=self.previous.snapshot_id if self.previous else None,
             empty=facts.rows == 0,
             rows=facts.rows,
             vendor_rows=facts.vendor_rows,
             pages=facts.pages,
             duplicates=facts.duplicates,
-            files=files,
             columns=facts.columns,
             columns_added=_names_gone(facts.columns, known),
             columns_removed=_names_gone(known, facts.columns),
             envelope=facts.envelope,
-            request=request,
-            airflow=airflow or {},
             tool={"name": "airflow-usage-provider", "version": __version__},
+            **decided,
         )
-        self._archive.create_object(
-            self._archive.manifest_key(self._series, self._window.usage_date, self.snapshot_id),
-            manifest.to_json(),
-            content_type="application/json",
-        )
-        return manifest
 
     def _start_part(self) -> None:
         name = part_name(0, self._file_format, self._archive.compression)
-        self._key = f"{self._prefix}snapshot={self.snapshot_id}/{name}"
+        folder = f"{self._archive.day_prefix(self._series, self._window)}snapshot={self.snapshot_id}"
+        self._key = f"{folder}/{name}"
         is_gzip = self._archive.compression == "gzip"
         self._upload = ObjectUpload(
             self._archive.client,
@@ -295,7 +261,7 @@ class Snapshot:
         )
 
 
-def _same_answer(previous: Manifest, entry: FileEntry | None) -> bool:
+def _is_same_answer(previous: Manifest, entry: FileEntry | None) -> bool:
     if entry is None or previous.empty:
         return entry is None and previous.empty
     return [old.raw_sha256 for old in previous.files] == [entry.raw_sha256]

@@ -6,9 +6,7 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
-from airflow.sdk import BaseHook
-
-from airflow_usage_provider.compat import AirflowNotFoundException
+from airflow_usage_provider.compat import AirflowNotFoundException, BaseHook
 from airflow_usage_provider.exceptions import ConfigurationError, UsageProviderError
 from airflow_usage_provider.get_provider_info import get_provider_info
 from airflow_usage_provider.vendors.base import VendorConnection
@@ -85,6 +83,9 @@ class UsageHook(BaseHook):
         """Ask the vendor for as little as shows that the connection works."""
         raise NotImplementedError
 
+    def close(self) -> None:
+        """Close what the hook holds open; called when the task ends."""
+
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, in one sentence without a secret. Never raises."""
         try:
@@ -111,13 +112,13 @@ class UsageHook(BaseHook):
     @classmethod
     def _form_widgets(cls, connection_type: str) -> dict[str, Any]:
         from flask_babel import lazy_gettext
-        from wtforms import BooleanField, FloatField, StringField
-        from wtforms.validators import Optional
+        from wtforms import BooleanField, IntegerField, StringField
 
-        kinds = {"boolean": BooleanField, "number": FloatField, "integer": FloatField}
+        # Airflow's API server puts stand-ins in the place of these three kinds of field, and of no other.
+        kinds = {"boolean": BooleanField, "integer": IntegerField}
         return {
             name: kinds.get(field["schema"]["type"][0], StringField)(
-                lazy_gettext(field["label"]), description=field["description"], validators=[Optional()]
+                lazy_gettext(field["label"]), description=field["description"]
             )
             for name, field in _connection_type(connection_type)["conn-fields"].items()
         }
@@ -134,7 +135,7 @@ def _base_url(conn: Any) -> str:
         return ""
     if "://" not in host:
         host = f"{conn.schema if conn.schema in {'http', 'https'} else 'https'}://{host}"
-    if (conn.port and "]" in host[-1:]) or (conn.port and not _has_port(host)):
+    if conn.port and not _has_port(host):
         parts = urlsplit(host)
         host = parts._replace(netloc=f"{parts.netloc}:{conn.port}").geturl()
     return host

@@ -66,6 +66,7 @@ class KeywordsAIHook(UsageHook):
     def __init__(self, keywordsai_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(keywordsai_conn_id, **kwargs)
         self.keywordsai_conn_id = keywordsai_conn_id
+        self._conn: KeywordsAI | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -78,8 +79,16 @@ class KeywordsAIHook(UsageHook):
         return cls._form_behaviour(cls.conn_type)
 
     def get_conn(self) -> KeywordsAI:
-        """Return the vendor's API at this connection."""
-        return self._vendor()
+        """Return the vendor's API at this connection; one for the life of the hook."""
+        if self._conn is None:
+            self._conn = self._vendor()
+        return self._conn
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
 
     def check(self) -> None:
         """Ask for one user of yesterday."""

@@ -57,6 +57,7 @@ class LangdockHook(UsageHook):
     def __init__(self, langdock_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(langdock_conn_id, **kwargs)
         self.langdock_conn_id = langdock_conn_id
+        self._conn: Langdock | None = None
 
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
@@ -69,8 +70,16 @@ class LangdockHook(UsageHook):
         return cls._form_behaviour(cls.conn_type)
 
     def get_conn(self) -> Langdock:
-        """Return the vendor's API at this connection."""
-        return self._vendor()
+        """Return the vendor's API at this connection; one for the life of the hook."""
+        if self._conn is None:
+            self._conn = self._vendor()
+        return self._conn
+
+    def close(self) -> None:
+        """Close the kept connections."""
+        if self._conn is not None:
+            self._conn.close()
+            self._conn = None
 
     def check(self) -> None:
         """Ask for an export of yesterday, without downloading it."""

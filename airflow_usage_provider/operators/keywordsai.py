@@ -4,11 +4,12 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING, Any
 
+from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
 from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_usage_provider.models import UsageWindow, VendorStream
     from airflow_usage_provider.vendors.keywordsai import UsersQuery
@@ -67,6 +68,15 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
     def open_stream(self, hook: KeywordsAIHook, window: UsageWindow) -> VendorStream:
         """Return the listing of a day."""
         return hook.get_conn().open_users(self._query(window))
+
+    def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:
+        windows = super()._windows(context)
+        if self.stream == "users_list" and len(windows) > 1:
+            raise ConfigurationError(
+                "keywordsai: stream 'users_list' has no past: its figures are as of the request",
+                next_step="Leave lookback_days at 0 for it.",
+            )
+        return windows
 
     def _query(self, window: UsageWindow) -> UsersQuery:
         from airflow_usage_provider.vendors.keywordsai import UsersQuery

@@ -7,50 +7,38 @@ from __future__ import annotations
 
 import time
 from abc import abstractmethod
+from contextlib import closing
 from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, ClassVar
-from urllib.parse import quote
 
-from airflow.sdk import AssetAlias, BaseOperator, BaseOperatorLink
+from airflow.sdk import AssetAlias, BaseOperator
 
+from airflow_usage_provider.archive.keys import ArchiveLocation, Series
+from airflow_usage_provider.archive.snapshot import Archive, check_compression
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
     FatalError,
     IncompleteSnapshotError,
     ListingChangedError,
+    SnapshotConflictError,
     UsageProviderError,
 )
 from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream, load_zone, resolve_usage_date
 from airflow_usage_provider.operators import lineage
+from airflow_usage_provider.operators.links import SnapshotLink
+from airflow_usage_provider.operators.runs import identify_task, is_of_this_run
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Mapping, Sequence
+    from collections.abc import Mapping, Sequence
 
     from airflow_usage_provider.archive.manifest import Manifest
-    from airflow_usage_provider.archive.snapshot import Archive, Snapshot
+    from airflow_usage_provider.archive.snapshot import Snapshot
     from airflow_usage_provider.hooks.base import UsageHook
 
-COMPRESSIONS = ("gzip", "none")
+MAX_LOOKBACK_DAYS = 400  # vendors keep a year at most
 MAX_READINGS = 5  # of a listing that moves while it is read
 _PROGRESS_SECONDS = 10.0
-
-
-class SnapshotLink(BaseOperatorLink):
-    """Link from a finished task to the newest snapshot in the S3 console."""
-
-    name = "Snapshot in S3"
-
-    def get_link(self, operator: Any, *, ti_key: Any) -> str:  # noqa: ARG002 - Airflow's signature
-        """Return the console's address of the snapshot's folder; nothing before the task has succeeded."""
-        from airflow.sdk.execution_time.xcom import XCom
-
-        summaries = XCom.get_value(ti_key=ti_key, key="return_value")
-        if not summaries:
-            return ""
-        bucket, _, key = summaries[0]["manifest_uri"].removeprefix("s3://").partition("/")
-        folder = key.rpartition("/")[0] + "/"
-        return f"https://console.aws.amazon.com/s3/buckets/{bucket}?prefix={quote(folder, safe='/')}"
 
 
 class UsageSnapshotToS3Operator(BaseOperator):
@@ -100,8 +88,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         outlets = kwargs.pop("outlets", None) or []
         alias = AssetAlias(f"{self.vendor}_usage", group="usage")
         super().__init__(outlets=[*(outlets if isinstance(outlets, list) else [outlets]), alias], **kwargs)
-        if compression not in COMPRESSIONS:
-            raise ValueError(f"compression is {compression!r}. Give gzip or none.")
+        check_compression(compression)
         self.archive_url = archive_url
         self.aws_conn_id = aws_conn_id
         self.usage_date = usage_date
@@ -136,14 +123,19 @@ class UsageSnapshotToS3Operator(BaseOperator):
 
     def _archive_days(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         windows = self._windows(context)
-        hook = self.get_hook()
-        streams = [self.open_stream(hook, window) for window in windows]
+        with closing(self.get_hook()) as hook:
+            streams = [self.open_stream(hook, window) for window in windows]
+            return self._archive_streams(windows, streams, hook.account, context)
+
+    def _archive_streams(
+        self, windows: list[UsageWindow], streams: list[VendorStream], account: str, context: Mapping[str, Any]
+    ) -> list[dict[str, Any]]:
         archive = self._open_archive()
         committed: list[tuple[dict[str, Any], Manifest]] = []
         failures: list[tuple[UsageWindow, UsageProviderError]] = []
         for window, stream in zip(windows, streams, strict=True):
             try:
-                manifest = self._archive_day(archive, hook.account, stream, window, context)
+                manifest = self._archive_day(archive, account, stream, window, context)
             except UsageProviderError as error:
                 self.log.error("%s of %s was not archived: %s", stream.name, window.usage_date, error)  # noqa: TRY400
                 failures.append((window, error))
@@ -171,14 +163,15 @@ class UsageSnapshotToS3Operator(BaseOperator):
             raise ConfigurationError(
                 f"lookback_days is {self.lookback_days!r}", next_step="Give a whole number of days, 0 or more."
             )
+        if lookback_days > MAX_LOOKBACK_DAYS:
+            raise ConfigurationError(
+                f"lookback_days is {lookback_days}", next_step=f"Give {MAX_LOOKBACK_DAYS} at most."
+            )
         days = (newest.usage_date - timedelta(days=back) for back in range(lookback_days + 1))
         return [UsageWindow(day, self.timezone) for day in days]
 
     def _open_archive(self) -> Archive:
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
-
-        from airflow_usage_provider.archive.keys import ArchiveLocation
-        from airflow_usage_provider.archive.snapshot import Archive
 
         location = ArchiveLocation.parse(self.archive_url)
         client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
@@ -189,59 +182,65 @@ class UsageSnapshotToS3Operator(BaseOperator):
     def _archive_day(
         self, archive: Archive, account: str, stream: VendorStream, window: UsageWindow, context: Mapping[str, Any]
     ) -> Manifest:
-        from airflow_usage_provider.archive.keys import Series
-
+        """Archive one day, anew while its listing moves or another run archives it too."""
         series = Series(self.vendor, account, stream.name)
-        with archive.open_snapshot(series, window, stream.file_format) as snapshot:
-            facts = self._read_at_rest(stream, snapshot)
-            manifest = snapshot.commit(
-                facts, maturity=self._maturity(window), request=stream.request, airflow=_identify_task(context)
-            )
-        answer = "empty" if manifest.empty else f"{manifest.rows} records"
-        state = "unchanged" if manifest.unchanged else f"revision {manifest.revision}"
-        self.log.info(
-            "Archived %s/%s/%s of %s: %s, %s, %d bytes read, %s",
-            series.vendor,
-            series.account,
-            series.stream,
-            window.usage_date,
-            answer,
-            state,
-            snapshot.raw_bytes,
-            archive.manifest_uri(manifest),
-        )
-        return manifest
-
-    def _read_at_rest(self, stream: VendorStream, snapshot: Snapshot) -> StreamFacts:
-        """Read the stream into the snapshot, anew while its listing moves."""
         for reading in range(1, MAX_READINGS + 1):
             try:
-                return self._copy(stream.read(), snapshot, stream.name)
-            except ListingChangedError as error:
+                with archive.open_snapshot(series, window, stream.file_format) as snapshot:
+                    if snapshot.previous and is_of_this_run(snapshot.previous, context.get("ti"), self.retries):
+                        self.log.info(
+                            "%s of %s was archived by an earlier try of this run", stream.name, window.usage_date
+                        )
+                        return snapshot.previous
+                    facts = self._copy(stream, snapshot)
+                    task = identify_task(context.get("ti"))
+                    manifest = snapshot.commit(
+                        facts, maturity=self._maturity(window), request=stream.request, airflow=task
+                    )
+            except (ListingChangedError, SnapshotConflictError) as error:
                 if reading == MAX_READINGS:
                     raise
                 self.log.warning("%s Reading it again, %d of %d.", error, reading + 1, MAX_READINGS)
-                snapshot.restart()
+            else:
+                self._tell(archive, manifest, snapshot.raw_bytes)
+                return manifest
         raise AssertionError("unreachable")
 
-    def _copy(
-        self, chunks: Generator[bytes | memoryview, None, StreamFacts], snapshot: Snapshot, name: str
-    ) -> StreamFacts:
+    def _copy(self, stream: VendorStream, snapshot: Snapshot) -> StreamFacts:
+        """Pass the vendor's bytes to the snapshot."""
         begun = reported = time.monotonic()
         number = 0
-        while True:
-            try:
-                chunk = next(chunks)
-            except StopIteration as end:
-                if not isinstance(end.value, StreamFacts):
-                    raise IncompleteSnapshotError("The stream ended without its facts", stream=name) from None
-                return end.value
-            snapshot.write(chunk)
-            number += 1
-            if (now := time.monotonic()) - reported >= _PROGRESS_SECONDS:
-                reported = now
-                rate = snapshot.raw_bytes / (now - begun) / 1e6
-                self.log.info("Reading %s: %d pieces, %d bytes, %.1f MB/s", name, number, snapshot.raw_bytes, rate)
+        with closing(stream.read()) as chunks:
+            while True:
+                try:
+                    chunk = next(chunks)
+                except StopIteration as end:
+                    if not isinstance(end.value, StreamFacts):
+                        raise IncompleteSnapshotError(
+                            "The stream ended without its facts", stream=stream.name
+                        ) from None
+                    return end.value
+                snapshot.write(chunk)
+                number += 1
+                if (now := time.monotonic()) - reported >= _PROGRESS_SECONDS:
+                    reported = now
+                    rate = snapshot.raw_bytes / (now - begun) / 1e6
+                    self.log.info(
+                        "Reading %s: %d pieces, %d bytes, %.1f MB/s", stream.name, number, snapshot.raw_bytes, rate
+                    )
+
+    def _tell(self, archive: Archive, manifest: Manifest, raw_bytes: int) -> None:
+        self.log.info(
+            "Archived %s/%s/%s of %s: %s, %s, %d bytes read, %s",
+            manifest.vendor,
+            manifest.account,
+            manifest.stream,
+            manifest.usage_date,
+            "empty" if manifest.empty else f"{manifest.rows} records",
+            "unchanged" if manifest.unchanged else f"revision {manifest.revision}",
+            raw_bytes,
+            archive.manifest_uri(manifest),
+        )
 
     def _maturity(self, window: UsageWindow) -> str:
         age = datetime.now(load_zone(self.timezone)).date() - window.usage_date
@@ -263,12 +262,6 @@ def summarize(archive: Archive, manifest: Manifest) -> dict[str, Any]:
         "unchanged": manifest.unchanged,
         "revision": manifest.revision,
     }
-
-
-def _identify_task(context: Mapping[str, Any]) -> dict[str, Any]:
-    ti = context.get("ti")
-    names = ("dag_id", "run_id", "task_id", "map_index", "try_number")
-    return {name: getattr(ti, name, None) for name in names} if ti is not None else {}
 
 
 def _raise_failures(failures: list[tuple[UsageWindow, UsageProviderError]], days: int) -> None:

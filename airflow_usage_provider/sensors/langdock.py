@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 from airflow.configuration import conf
 from airflow.sdk import BaseSensorOperator
 
-from airflow_usage_provider.compat import AirflowFailException, AirflowSensorTimeout
+from airflow_usage_provider.compat import AirflowFailException, AirflowSensorTimeout, AirflowSkipException
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.models import resolve_usage_date
@@ -69,7 +69,7 @@ class LangdockExportSensor(BaseSensorOperator):
         if not self.deferrable:
             super().execute(context)
             return
-        if self.poke(context):
+        if self._probe(context):
             return
         deadline = datetime.now(UTC) + timedelta(seconds=self.timeout)
         trigger = LangdockExportTrigger(
@@ -87,6 +87,15 @@ class LangdockExportSensor(BaseSensorOperator):
             method_name="execute_complete",
             timeout=timedelta(seconds=self.timeout) + _BACKSTOP,  # the trigger's own deadline comes first
         )
+
+    def _probe(self, context: Context) -> bool:
+        """Poke as the base class does: ``soft_fail`` and ``never_fail`` turn a failure into a skip."""
+        try:
+            return self.poke(context)
+        except AirflowFailException as error:
+            if self.soft_fail or self.never_fail:
+                raise AirflowSkipException(str(error)) from None
+            raise
 
     def poke(self, context: Context) -> bool:
         """Ask once whether the export can be downloaded."""

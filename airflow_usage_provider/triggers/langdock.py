@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import asyncio
 import random
+from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -20,6 +21,11 @@ from airflow_usage_provider.models import UsageWindow
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
+
+
+# Of our own: the loop's default threads serve every trigger of the process, and an export takes half a minute.
+_POLLS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="langdock-poll")
+_LAST_POLL = 30.0  # seconds that a poll may overrun the deadline
 
 
 def probe_export(
@@ -105,10 +111,14 @@ class LangdockExportTrigger(BaseTrigger):
             await sync_to_async(lambda: hook.connection)()
             while (left := (deadline - datetime.now(UTC)).total_seconds()) > 0:
                 await asyncio.sleep(min(left, self.poll_interval * random.uniform(0.9, 1.1)))  # noqa: S311 - spreads polls
-                is_ready, message = await asyncio.to_thread(self._probe, hook)
+                poll = asyncio.get_running_loop().run_in_executor(_POLLS, self._probe, hook)
+                left = (deadline - datetime.now(UTC)).total_seconds()
+                is_ready, message = await asyncio.wait_for(poll, timeout=max(left, _LAST_POLL))
                 if is_ready:
                     return {"status": "ready", "message": message}
                 self.log.info(message)
+        except TimeoutError:
+            message = "The vendor had not answered the last poll."
         except UsageProviderError as error:
             return {"status": "error", "message": str(error)}
         except Exception as error:  # noqa: BLE001 - Airflow stores an escaping error with its text, which may hold a URL

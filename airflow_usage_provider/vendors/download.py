@@ -8,26 +8,26 @@ from __future__ import annotations
 
 from contextlib import contextmanager
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING
 from urllib.parse import urljoin, urlsplit
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
     DownloadExpiredError,
-    RateLimitedError,
-    RequestRejectedError,
-    VendorUnavailableError,
+    IncompleteSnapshotError,
 )
-from airflow_usage_provider.vendors.exchange import ErrorBuilder, Exchange, new_session, no_auth
+from airflow_usage_provider.vendors.answers import ApiResponse, status_error
+from airflow_usage_provider.vendors.exchange import Exchange, new_session, no_auth
 from airflow_usage_provider.vendors.transport import WatchedAdapter, is_public_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+    from airflow_usage_provider.vendors.answers import ErrorBuilder
     from airflow_usage_provider.vendors.base import VendorConnection
 
 MAX_REDIRECTS = 3
-_GONE = (403, 404, 410)
+_GONE = (401, 403, 404, 410)
 _ALLOW_STEP = "If that is your deployment, set {} to true in the connection's extra."
 
 
@@ -43,8 +43,7 @@ class Downloader:
         self._connection = connection
         self._error = error
         self._timeout = connection.timeout or timeout
-        adapter = WatchedAdapter(public_only=not connection.allow_private_download)
-        self._session = new_session(adapter, ca_bundle=connection.ca_bundle)
+        self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -79,18 +78,31 @@ class Downloader:
                 timeout=(self._connection.connect_timeout, self._timeout),
                 seconds=seconds,
                 error=partial(self._error, stream=stream, url=_host(url)),
+                public_only=not self._connection.allow_private_download,
             )
             target = exchange.redirect_target
-            if target is None and exchange.status in {200, 206}:
+            if target is None and self._check_status(exchange, is_probe=bool(headers), url=url, stream=stream):
                 return exchange
             exchange.close()
-            if target is None:
-                self._raise_status(exchange.status, url, stream)
             with self._readable_urls(stream):
-                url = urljoin(url, target)
+                url = urljoin(url, target or "")
         raise self._error(
             ConfigurationError, f"The download redirects more than {MAX_REDIRECTS} times", stream=stream, url=_host(url)
         )
+
+    def _check_status(self, exchange: Exchange, *, is_probe: bool, url: str, stream: str) -> bool:
+        """Return True for an answer that serves, a whole body unless it is a probe's."""
+        error = partial(self._error, stream=stream, url=_host(url))
+        is_partial = exchange.status == 206 or "Content-Range" in exchange.headers
+        if exchange.status in {200, 206} and (is_probe or not is_partial):
+            return True
+        exchange.close()
+        if is_partial:
+            raise error(IncompleteSnapshotError, "The download's host sends a part of the file", next_step="Try again.")
+        if exchange.status in _GONE:
+            said = "The download URL does not serve, not yet or no more"
+            raise error(DownloadExpiredError, said, status=exchange.status, next_step="Try again later.")
+        raise status_error(ApiResponse(exchange.status, exchange.headers, b""), error)
 
     @contextmanager
     def _readable_urls(self, stream: str) -> Iterator[None]:
@@ -124,18 +136,6 @@ class Downloader:
                 url=_host(url),
                 next_step=_ALLOW_STEP.format("allow_private_download"),
             )
-
-    def _raise_status(self, status: int, url: str, stream: str) -> NoReturn:
-        details: dict[str, Any] = {"stream": stream, "status": status, "url": _host(url)}
-        if status in _GONE:
-            raise self._error(DownloadExpiredError, "The download URL does not serve, not yet or no more", **details)
-        if status == 429:
-            raise self._error(RateLimitedError, "Too many downloads", **details)
-        if status < 500:
-            raise self._error(
-                RequestRejectedError, "The download was refused", next_step="Report it to the vendor.", **details
-            )
-        raise self._error(VendorUnavailableError, "The download's host could not answer", **details)
 
 
 def _host(url: str) -> str:

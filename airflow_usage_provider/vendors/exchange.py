@@ -5,7 +5,7 @@ Texts of requests, urllib3 and sockets are never passed on: they hold URLs.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+import zlib
 from typing import TYPE_CHECKING, Any, Self
 
 import requests
@@ -23,12 +23,14 @@ from airflow_usage_provider.exceptions import (
 from airflow_usage_provider.vendors.transport import Deadline, WatchedAdapter
 
 if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-CHUNK = 1024 * 1024
-_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError)
+    from airflow_usage_provider.vendors.answers import ErrorBuilder
 
-ErrorBuilder = Callable[..., UsageProviderError]
+CHUNK = 1024 * 1024
+_GZIP_WBITS = 31  # zlib's number for gzip
+_FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, zlib.error)
 
 
 def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
@@ -38,7 +40,7 @@ def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
 
 def new_session(adapter: WatchedAdapter, *, ca_bundle: str | None = None) -> requests.Session:
     """Return a session that keeps no cookies and verifies TLS, against the given CAs if there are any."""
-    session = requests.Session()
+    session = _Session()
     session.mount("https://", adapter)
     session.mount("http://", adapter)
     session.cookies = _NoCookies()
@@ -47,6 +49,12 @@ def new_session(adapter: WatchedAdapter, *, ca_bundle: str | None = None) -> req
     if ca_bundle:
         session.verify = ca_bundle
     return session
+
+
+class _Session(requests.Session):
+    def resolve_redirects(self, *_: Any, **__: Any) -> Iterator[requests.Response]:
+        """Look at none: requests would read the body of a redirect into memory even where it must not follow."""
+        return iter(())
 
 
 class _NoCookies(RequestsCookieJar):
@@ -61,6 +69,7 @@ class Exchange:
     :param timeout: seconds to connect, and seconds without a byte.
     :param seconds: for the whole, headers and body.
     :param error: builds an error that names vendor, stream and what may be shown of the URL.
+    :param public_only: refuse to connect to private addresses.
     :raises VendorUnavailableError: no answer came.
     :raises ConfigurationError: none can come: TLS trust, an impossible URL.
     """
@@ -78,12 +87,14 @@ class Exchange:
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         headers: Mapping[str, str] | None = None,
+        public_only: bool = False,
     ) -> None:
         self._error = error
         self._deadline = Deadline(seconds)
         self._deadline.start()
+        refusal: UsageProviderError | None = None
         try:
-            with self._deadline.watching():
+            with self._deadline.watching(public_only=public_only):
                 self._response = session.request(
                     method,
                     url,
@@ -96,14 +107,21 @@ class Exchange:
                     allow_redirects=False,
                     stream=True,
                 )
+        except UsageProviderError as error_of_transport:  # of the address that the socket was connected to
+            refusal = error(
+                type(error_of_transport), error_of_transport.message, next_step=error_of_transport.next_step
+            )
         except _FAILURES as failure:
-            raise self._translate(failure) from None
-        except UsageProviderError as refusal:  # of the address that the socket was connected to
-            self._deadline.cancel()
-            raise error(type(refusal), refusal.message, next_step=refusal.next_step) from None
+            refusal = self._translate(failure)
         except BaseException:
             self._deadline.cancel()
             raise
+        if refusal is not None:  # raised here, it has no context: what it came from holds the URL
+            self._deadline.cancel()
+            raise refusal
+        self._encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
+        # Whether the body's end is proven by a length or a chunk end; else it ends when the connection does.
+        self.has_end = self._response.raw.length_remaining is not None or bool(self._response.raw.chunked)
 
     def __enter__(self) -> Self:
         return self
@@ -128,31 +146,46 @@ class Exchange:
         """Where the answer redirects to, if it does."""
         return self.headers.get("Location") if self._response.is_redirect else None
 
-    @property
-    def has_end(self) -> bool:
-        """
-        Whether the body's end is proven by a length or a chunk end; else it ends when the connection does.
-
-        Of a compressed body they prove nothing: it may have been cut before it was compressed, or its end left out.
-        """
-        if self.headers.get("Content-Encoding", "identity").lower() != "identity":
-            return False
-        return "Content-Length" in self.headers or bool(self._response.raw.chunked)
-
     def iter_chunks(self) -> Iterator[bytes]:
         """
         Yield the body without transfer and content encoding.
 
         :raises IncompleteSnapshotError: it ended early.
+        :raises InvalidBodyError: its content encoding is broken, or none that is known.
         :raises VendorUnavailableError: the network failed, or time is up.
         """
+        failed: UsageProviderError | None = None
         try:
-            while chunk := self._response.raw.read(CHUNK, decode_content=True):
-                yield chunk
-            if self._deadline.has_passed:  # a body that ends with its connection looks whole when it is cut off
-                raise TimeoutError
+            yield from self._decode(self._iter_raw())
         except _FAILURES as failure:
-            raise self._translate(failure) from None
+            failed = self._translate(failure)
+        if failed is not None:  # raised here, it has no context: what it came from holds the URL
+            raise failed
+
+    def _iter_raw(self) -> Iterator[bytes]:
+        while chunk := self._response.raw.read(CHUNK, decode_content=False):
+            yield chunk
+        if self._deadline.has_passed:  # a body that ends with its connection looks whole when it is cut off
+            raise TimeoutError
+
+    def _decode(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Undo gzip, which was not asked for; nothing else is known. A stream must end where its body does."""
+        if self._encoding in {"", "identity"}:
+            yield from chunks
+            return
+        if self._encoding not in {"gzip", "x-gzip"}:
+            raise self._error(InvalidBodyError, "The body has an unknown content encoding", next_step="Try again.")
+        inflate = zlib.decompressobj(_GZIP_WBITS)
+        for chunk in chunks:
+            pending = chunk
+            while pending:
+                if piece := inflate.decompress(pending, CHUNK):
+                    yield piece
+                pending = inflate.unconsumed_tail
+            if inflate.unused_data:
+                raise zlib.error
+        if not inflate.eof:
+            raise self._error(IncompleteSnapshotError, "The body's gzip stream ended early", next_step="Try again.")
 
     def read(self, limit: int) -> bytes:
         """
@@ -199,7 +232,7 @@ class Exchange:
             return self._error(
                 IncompleteSnapshotError, "The body ended before its announced end", next_step="Try again."
             )
-        if isinstance(failure, urllib3.exceptions.DecodeError):
+        if isinstance(failure, zlib.error):
             return self._error(InvalidBodyError, "The body's content encoding is broken", next_step="Try again.")
         if isinstance(failure, ValueError):
             return self._error(

@@ -6,27 +6,20 @@ total deadline; every retry a count and a cap. Errors name scheme, host and path
 
 from __future__ import annotations
 
-import json
 import time
-from dataclasses import dataclass
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
 from functools import partial
-from typing import TYPE_CHECKING, Any, NoReturn
-from urllib.parse import urlsplit
+from typing import TYPE_CHECKING, Any
 
 import requests
 import tenacity
 
 from airflow_usage_provider.exceptions import (
-    AuthenticationError,
     ConfigurationError,
     RateLimitedError,
-    RequestRejectedError,
     TransientError,
     UsageProviderError,
-    VendorUnavailableError,
 )
+from airflow_usage_provider.vendors.answers import URL_STEP, ApiResponse, status_error
 from airflow_usage_provider.vendors.exchange import Exchange, new_session
 from airflow_usage_provider.vendors.limiter import RateLimiter, shared_limiter
 from airflow_usage_provider.vendors.transport import WatchedAdapter
@@ -40,23 +33,6 @@ MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_RETRY_AFTER = 600.0  # seconds; asked for more, the task fails and says when to try again
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
-_URL_STEP = "Check the host of the connection."
-
-
-@dataclass(frozen=True, slots=True)
-class ApiResponse:
-    """One answer of a vendor's API, read whole: ``body`` holds the bytes without transfer or content encoding."""
-
-    status: int
-    headers: Mapping[str, str]
-    body: bytes
-
-    def json(self) -> Any:
-        """Parse the body; None if it is not JSON."""
-        try:
-            return json.loads(self.body)
-        except (ValueError, RecursionError):
-            return None
 
 
 class _BearerAuth(requests.auth.AuthBase):
@@ -121,12 +97,14 @@ class HttpClient:
         params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (),
+        attempts: int | None = None,
     ) -> ApiResponse:
         """
         Ask, and try again while that may help.
 
         :param path: below the base URL, beginning with a slash.
         :param expected: statuses beside 200 that the caller understands.
+        :param attempts: how often to try; default: as often as the client does.
         :raises AuthenticationError: 401 or 403.
         :raises ConfigurationError: a redirect or a 404: the base URL is wrong.
         :raises RequestRejectedError: another 4xx.
@@ -137,7 +115,7 @@ class HttpClient:
             with self._open(method, path, stream, params, body, expected, seconds=self._seconds) as exchange:
                 return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
 
-        answer = self._retrying()(ask)
+        answer = self.retrying(attempts=attempts)(ask)
         self.refuse_markup(answer.body, answer.status, path, stream=stream)
         return answer
 
@@ -154,7 +132,7 @@ class HttpClient:
                 stream=stream,
                 status=status,
                 url=self.url(path),
-                next_step=_URL_STEP,
+                next_step=URL_STEP,
             )
 
     def stream(
@@ -172,24 +150,32 @@ class HttpClient:
         Raises what :meth:`request` raises; the body has ``download_timeout`` seconds.
         """
         seconds = self.connection.download_timeout
-        return self._retrying()(self._open, method, path, stream, None, body, expected, seconds=seconds)
+        return self.retrying()(self._open, method, path, stream, None, body, expected, seconds=seconds)
 
-    def _retrying(self) -> tenacity.Retrying:
+    def retrying(self, *kinds: type[UsageProviderError], attempts: int | None = None) -> tenacity.Retrying:
+        """
+        Return what calls a function again while that may help: with back-off, or as long as the vendor asks to wait.
+
+        :param kinds: errors to try again after; default: all that pass.
+        """
         return tenacity.Retrying(
-            retry=tenacity.retry_if_exception(_is_worth_retrying),
-            stop=tenacity.stop_after_attempt(self._max_attempts),
+            retry=tenacity.retry_if_exception(lambda error: _is_worth_retrying(error, kinds or (TransientError,))),
+            stop=tenacity.stop_after_attempt(attempts or self._max_attempts),
             wait=self._choose_pause,
             sleep=self._sleep,
             reraise=True,
         )
 
+    def has_room(self) -> bool:
+        """Whether a request could start now, without a wait."""
+        return self._limiter.has_room()
+
     def _choose_pause(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
         if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            self._limiter.pause(error.retry_after)
-            return 0.0  # the limiter holds back this and every other request of the connection
-        backoff = tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)
-        return backoff(state)
+            self._limiter.pause(error.retry_after)  # for every other request of the connection too
+            return error.retry_after
+        return tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)(state)
 
     def _open(
         self,
@@ -218,94 +204,11 @@ class HttpClient:
         if exchange.status != 200 and exchange.status not in expected:
             with exchange:
                 answer = ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
-            self._raise_status(answer, path, stream)
+            raise status_error(answer, partial(self.error, stream=stream, url=self.url(path)))
         return exchange
 
-    def _raise_status(self, answer: ApiResponse, path: str, stream: str) -> NoReturn:
-        details = {
-            "stream": stream,
-            "status": answer.status,
-            "url": self.url(path),
-            "request_id": request_id(answer.headers),
-        }
-        status = answer.status
-        if status in {401, 403}:
-            raise self.error(
-                AuthenticationError,
-                "The API key was refused" if status == 401 else "The API key was refused or lacks a scope",
-                next_step="Check the connection's password, and that the key has the scope this stream needs.",
-                **details,
-            )
-        if status == 429 or (status == 503 and read_retry_after(answer) is not None):
-            raise self._rate_limited(answer, details)
-        if 300 <= status < 400:
-            target = urlsplit(answer.headers.get("Location", ""))
-            where = f"{target.scheme}://{target.hostname}" if target.hostname else "another path"
-            raise self.error(
-                ConfigurationError,
-                f"The API redirects to {where}, which is not followed",
-                next_step=_URL_STEP,
-                **details,
-            )
-        if status == 404:
-            raise self.error(
-                ConfigurationError,
-                "The API has no such path",
-                next_step=f"{_URL_STEP} If it is right, the account lacks this stream.",
-                **details,
-            )
-        if status < 500 and status not in {408, 425}:
-            raise self.error(
-                RequestRejectedError,
-                "The vendor rejected the request",
-                next_step="Check the parameters of the task against the vendor's documentation.",
-                **details,
-            )
-        raise self.error(VendorUnavailableError, "The vendor could not answer", next_step="Try again later.", **details)
 
-    def _rate_limited(self, answer: ApiResponse, details: Mapping[str, Any]) -> UsageProviderError:
-        seconds = read_retry_after(answer)
-        reason = "Too many requests" if answer.status == 429 else "The vendor cannot answer now"
-        if seconds is None:
-            return self.error(RateLimitedError, reason, next_step="Try again later.", **details)
-        message = f"{reason}; the vendor asks to wait {seconds:.0f} s"
-        step = "Lower requests_per_minute in the connection's extra if the key is shared."
-        return self.error(RateLimitedError, message, retry_after=seconds, next_step=step, **details)
-
-
-def request_id(headers: Mapping[str, str]) -> str | None:
-    """Return the vendor's id of a request, for its support; None if it sent none or an odd one."""
-    for name in ("x-request-id", "request-id", "x-amzn-requestid", "cf-ray"):
-        value = headers.get(name)
-        if value and len(value) <= 100 and value.replace("-", "").replace("_", "").isalnum():
-            return value
-    return None
-
-
-def read_retry_after(answer: ApiResponse) -> float | None:
-    """Return the seconds the vendor asks to wait: the header's seconds or date, or ``retry_after`` of a JSON body."""
-    header = answer.headers.get("Retry-After")
-    candidates: list[Any] = []
-    if header:
-        try:
-            moment = parsedate_to_datetime(header)
-            candidates.append((moment - datetime.now(UTC if moment.tzinfo else None)).total_seconds())
-        except (TypeError, ValueError):
-            candidates.append(header)
-    document = answer.json()
-    if isinstance(document, dict):
-        candidates.append(document.get("retry_after"))
-    for candidate in candidates:
-        try:
-            seconds = float(candidate)
-        except (TypeError, ValueError):
-            continue
-        if seconds == seconds and seconds < float("inf"):
-            return max(seconds, 0.0)
-    return None
-
-
-def _is_worth_retrying(error: BaseException) -> bool:
-    if isinstance(error, RateLimitedError):
-        return error.retry_after is None or error.retry_after <= MAX_RETRY_AFTER
-    return isinstance(error, TransientError)
+def _is_worth_retrying(error: BaseException, kinds: tuple[type[UsageProviderError], ...]) -> bool:
+    if isinstance(error, RateLimitedError) and (error.retry_after or 0) > MAX_RETRY_AFTER:
+        return False
+    return isinstance(error, kinds)

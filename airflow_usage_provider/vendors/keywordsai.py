@@ -6,12 +6,10 @@ nothing. A listing is complete when its pages ended on an end sign and, beyond o
 
 from __future__ import annotations
 
-import hashlib
-from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from datetime import datetime, time, timedelta
-from typing import TYPE_CHECKING, Any
+from functools import partial
+from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
 
 from airflow_usage_provider.exceptions import (
@@ -22,7 +20,8 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, load_zone
 from airflow_usage_provider.vendors.http import HttpClient
-from airflow_usage_provider.vendors.json_records import JsonPage, read_members, split_page
+from airflow_usage_provider.vendors.json_records import JsonPage, split_page
+from airflow_usage_provider.vendors.pages import PagesAhead, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
@@ -112,10 +111,11 @@ class KeywordsAI:
         yesterday = datetime.now(load_zone("UTC")).date() - timedelta(days=1)
         self.fetch_page(UsersQuery(window=UsageWindow(yesterday), page_size=1), 1)
 
-    def fetch_page(self, query: UsersQuery, page: int) -> JsonPage | None:
+    def fetch_page(self, query: UsersQuery, page: int, *, attempts: int | None = None) -> JsonPage | None:
         """
         Ask for a page; None behind the end.
 
+        :param attempts: how often to try; default: as often as the client does.
         :raises InvalidBodyError: it is not JSON, or JSON of another shape.
         """
         is_list = query.stream == "users_list"
@@ -127,6 +127,7 @@ class KeywordsAI:
             params=query.parameters(page, self.environment),
             body={"filters": {}} if is_list else None,
             expected=_PAST_END if page > 1 else (),
+            attempts=attempts,
         )
         if answer.status in _PAST_END:
             return None
@@ -150,7 +151,8 @@ class KeywordsAIUsers:
     def __init__(self, vendor: KeywordsAI, query: UsersQuery) -> None:
         self._vendor = vendor
         self._query = query
-        self._known_listing: _Listing | None = None
+        self._known_reading: Reading | None = None
+        self._is_one_page = True
 
     @property
     def name(self) -> str:
@@ -169,42 +171,29 @@ class KeywordsAIUsers:
 
     def iter_pages(self) -> Iterator[JsonPage]:
         """
-        Yield the pages in order; several are asked for at once, but only where there may be one.
+        Yield the pages in order.
 
         :raises IncompleteSnapshotError: the pages do not come to an end.
         """
         query, vendor = self._query, self._vendor
-        first = vendor.fetch_page(query, 1)
-        if first is None:
-            return
-        yield first
-        if not self._has_next(first, 1) or not (first.records or first.envelope.get("next")):
-            return
-        with ThreadPoolExecutor(query.pages_in_flight, thread_name_prefix="keywordsai-page") as executor:
-            window: deque[Future[JsonPage | None]] = deque()
-            number, asked, before = 1, 1, first
-            try:
-                while True:
-                    while len(window) < query.pages_in_flight:
-                        asked += 1
-                        window.append(executor.submit(vendor.fetch_page, query, asked))
-                    number += 1
-                    page = window.popleft().result()
-                    if page is None or not (page.records or (before.records and page.envelope.get("next"))):
-                        return
-                    if not before.records:
-                        self._refuse(f"Page {number} has users, page {number - 1} has none")
-                    if page.records == before.records:
-                        self._refuse(f"Page {number} repeats page {number - 1}")
-                    yield page
-                    if not self._has_next(page, number):
-                        return
-                    if number >= MAX_PAGES:
-                        self._refuse(f"The listing does not end within {MAX_PAGES} pages")
-                    before = page
-            finally:
-                for future in window:
-                    future.cancel()
+        fetch = partial(vendor.fetch_page, query)
+        page, number = fetch(1), 1
+        self._is_one_page = True
+        with PagesAhead(fetch, limit=query.pages_in_flight, has_room=vendor.http.has_room) as ahead:
+            while page is not None:
+                has_records = bool(page.records)
+                yield page
+                if not self._has_next(page, number) or not (has_records or page.envelope.get("next")):
+                    return
+                if number >= MAX_PAGES:
+                    self._refuse(f"The listing does not end within {MAX_PAGES} pages")
+                number += 1
+                self._is_one_page = False
+                page = ahead.take(number)
+                if page is not None and page.records and not has_records:
+                    self._refuse(f"Page {number} has users, page {number - 1} has none")
+                if page is not None and not page.records and not has_records:
+                    return
 
     def read(self) -> Generator[bytes, None, StreamFacts]:
         """
@@ -213,54 +202,63 @@ class KeywordsAIUsers:
         :raises ListingChangedError: users moved between pages; reading again may find the listing at rest.
         :raises IncompleteSnapshotError: the pages do not come to an end, or repeat.
         """
-        listing, rows, duplicates = _Listing(), 0, 0
-        columns: dict[str, None] = {}
+        reading = Reading()
         envelope: dict[str, Any] = {}
         for page in self.iter_pages():
-            fresh = [record for record in page.records if listing.add(record, columns)]
-            duplicates += len(page.records) - len(fresh)
-            rows += len(fresh)
-            listing.pages += 1
-            if listing.pages == 1:
+            fresh = self._take_page(reading, page)
+            if reading.pages == 1:
                 envelope = dict(page.envelope)
+            elif _total_users(page.envelope) != _total_users(envelope):
+                self._refuse_moved("their number changed")
             if fresh:
                 yield b"\n".join([*fresh, b""])
-        self._verify(listing)
-        envelope.pop("next", None)  # an address of the vendor's that says nothing of the records
-        envelope.pop("previous", None)
+        if self._query.verify_pages and not self._is_one_page:
+            self._verify(reading)
+        for link in ("next", "previous"):  # addresses of the vendor's that say nothing of the records
+            envelope.pop(link, None)
         return StreamFacts(
-            rows=rows, pages=listing.pages, duplicates=duplicates, columns=tuple(columns), envelope=envelope
+            rows=reading.rows,
+            pages=reading.pages,
+            duplicates=reading.duplicates,
+            columns=tuple(reading.columns),
+            envelope=envelope,
         )
 
-    def _verify(self, listing: _Listing) -> None:
-        if not self._query.verify_pages or listing.pages < 2:
-            return
-        known, self._known_listing = self._known_listing, listing
+    def _take_page(self, reading: Reading, page: JsonPage) -> list[bytes]:
+        fresh = reading.add_page(page)
+        if fresh is None:
+            self._refuse(f"Page {reading.pages + 1} repeats an earlier page")
+        return fresh
+
+    def _verify(self, reading: Reading) -> None:
+        """Compare with the reading before, or with a second one."""
+        known, self._known_reading = self._known_reading, reading
         if known is None:
-            known = _Listing()
+            known = Reading()
             for page in self.iter_pages():
-                known.pages += 1
-                for record in page.records:
-                    known.add(record, {})
-            self._known_listing = known
-        if known.users != listing.users:
-            raise self._vendor.http.error(
-                ListingChangedError,
-                "Users were created or deleted while the pages were read: two readings of the listing disagree",
-                stream=self._query.stream,
-                next_step="Run again when the listing rests.",
-            )
+                self._take_page(known, page)
+            self._known_reading = known
+        if not known.agrees_with(reading):
+            self._refuse_moved("two readings of the listing disagree")
+
+    def _refuse_moved(self, how: str) -> NoReturn:
+        raise self._vendor.http.error(
+            ListingChangedError,
+            f"Users were created or deleted while the pages were read: {how}",
+            stream=self._query.stream,
+            next_step="Run again when the listing rests.",
+        )
 
     def _has_next(self, page: JsonPage, number: int) -> bool:
         following = page.envelope.get("next", "")
         if following is None:
             return False
-        claimed = parse_qs(urlsplit(str(following)).query).get("page", [""])[-1]
+        claimed = _page_parameter(str(following))
         if claimed.isdecimal() and int(claimed) <= number:
             self._refuse(f"Page {number} says that page {claimed} is next")
         return True
 
-    def _refuse(self, message: str) -> None:
+    def _refuse(self, message: str) -> NoReturn:
         raise self._vendor.http.error(
             IncompleteSnapshotError,
             message,
@@ -269,25 +267,17 @@ class KeywordsAIUsers:
         )
 
 
-class _Listing:
-    """Which users a reading of the listing held."""
+def _page_parameter(link: str) -> str:
+    try:
+        return parse_qs(urlsplit(link).query).get("page", [""])[-1]
+    except ValueError:
+        return ""  # no address that can be read, but a flag all the same
 
-    def __init__(self) -> None:
-        self.pages = 0
-        self.users: set[bytes] = set()
 
-    def add(self, record: bytes, columns: dict[str, None]) -> bool:
-        """Note a user and its columns; False if it was there already."""
-        fields = read_members(record)
-        columns.update(dict.fromkeys(fields))
-        user = fields.get("customer_identifier", b"null")
-        is_named = user not in (b"null", b'""')  # users without a name are as many as there are records of them
-        key = b"\x00".join([user, fields.get("environment", b"")]) if is_named else record
-        key = hashlib.blake2b(key, digest_size=8).digest()
-        if key in self.users:
-            return False
-        self.users.add(key)
-        return True
+def _total_users(envelope: Mapping[str, Any]) -> Any:
+    """Return how many users the vendor says it has, on each page; None where it does not say."""
+    totals = envelope.get("aggregation_data")
+    return totals.get("total_users") if isinstance(totals, dict) else None
 
 
 def date_parameters(window: UsageWindow) -> dict[str, Any]:

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -18,13 +18,16 @@ from airflow_usage_provider.exceptions import (
     ExportTooLargeError,
     IncompleteSnapshotError,
     InvalidBodyError,
+    RateLimitedError,
     RequestRejectedError,
     UsageProviderError,
+    VendorUnavailableError,
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, load_zone
+from airflow_usage_provider.vendors.answers import ApiResponse
 from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
 from airflow_usage_provider.vendors.download import Downloader
-from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, ApiResponse, HttpClient
+from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, HttpClient
 from airflow_usage_provider.vendors.json_records import iter_records, read_members
 
 if TYPE_CHECKING:
@@ -40,7 +43,6 @@ _PATH_STEP = (
     "Check the connection's host (a dedicated deployment's is https://<host>/api/public); "
     "if it is right, the workspace lacks this stream."
 )
-MAX_EXPORTS = 3  # how often a signed URL that does not serve is asked for anew
 
 #: Path and groupings of each stream.
 STREAMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
@@ -159,7 +161,7 @@ class Langdock:
         document = answer.json()
         data = document.get("data") if isinstance(document, dict) and document.get("success") is not False else None
         count = data.get("recordCount") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not isinstance(count, int) or isinstance(count, bool) or count < 0:
+        if not isinstance(data, dict) or not _is_count(count):
             raise self._error(InvalidBodyError, "The answer is not the envelope of an export", query)
         url = data.get("downloadUrl")
         date_range = data.get("dateRange")
@@ -204,7 +206,7 @@ class Langdock:
                 status=404,
                 next_step=_PATH_STEP,
             )
-        if "too large" in (text := _error_text(answer)) or "usage_export_too_large" in text:
+        if "too large" in _error_text(answer):
             raise self._error(
                 ExportTooLargeError,
                 "One day holds more than the 1,000,000 rows that the vendor exports at once",
@@ -282,18 +284,20 @@ class LangdockExport:
 
     def _open_download(self) -> tuple[Export, Exchange | None]:
         """Ask for an export, and for another one while its signed URL does not serve."""
-        for attempt in range(1, MAX_EXPORTS + 1):
+        http, stream = self._vendor.http, self._query.stream
+
+        def ask() -> tuple[Export, Exchange | None]:
             export = self._vendor.create_export(self._query)
             if export.download_url is None:
                 if export.record_count:
                     self._refuse(f"The vendor announces {export.record_count} records and no download URL")
                 return export, None
-            try:
-                return export, self._vendor.downloader.open(export.download_url, stream=self._query.stream)
-            except DownloadExpiredError:
-                if attempt == MAX_EXPORTS:
-                    raise
-        raise AssertionError("unreachable")
+            download = http.retrying(VendorUnavailableError, RateLimitedError)(
+                self._vendor.downloader.open, export.download_url, stream=stream
+            )
+            return export, download
+
+        return http.retrying(DownloadExpiredError)(ask)
 
     def _read_json(self) -> Generator[bytes, None, StreamFacts]:
         exchange = self._vendor.open_json(self._query)
@@ -315,11 +319,18 @@ class LangdockExport:
                 columns.update(dict.fromkeys(read_members(record)))
                 yield record + b"\n"
         metadata = envelope.get("metadata")
-        announced = metadata.get("recordCount") if isinstance(metadata, dict) else None
-        if envelope.get("success") is False or not isinstance(announced, int):
+        metadata = metadata if isinstance(metadata, dict) and envelope.get("success") is not False else {}
+        announced = metadata.get("recordCount")
+        if not _is_count(announced):
             self._refuse("The answer is not the envelope of an export", InvalidBodyError)
         self._check_count(rows, announced)
-        return StreamFacts(rows=rows, vendor_rows=announced, columns=tuple(columns), envelope=envelope)
+        return StreamFacts(
+            rows=rows,
+            vendor_rows=announced,
+            columns=tuple(columns),
+            envelope={name: metadata[name] for name in ("dataType",) if name in metadata},  # no other: URLs are secret
+            window_returned=metadata.get("dateRange"),
+        )
 
     def _check_count(self, rows: int, announced: int) -> None:
         if rows != announced:
@@ -341,6 +352,10 @@ class LangdockExport:
         ) from None
 
 
+def _is_count(value: object) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value >= 0
+
+
 def _error_text(answer: ApiResponse) -> str:
     """Return the words of an error body in lower case, whichever of the vendor's two shapes it has."""
     document = answer.json()
@@ -348,4 +363,4 @@ def _error_text(answer: ApiResponse) -> str:
         return ""
     error = document.get("error")
     words = [error.get("type"), error.get("message")] if isinstance(error, dict) else [error, document.get("message")]
-    return " ".join(str(word) for word in words if word).lower()
+    return " ".join(str(word) for word in words if word).lower().replace("_", " ")

@@ -51,6 +51,13 @@ class RateLimiter:
             self._sleep(start - now)
         return start - now
 
+    def has_room(self) -> bool:
+        """Whether a request could start now."""
+        with self._lock:
+            now = self._clock()
+            is_full = self._is_limited and len(self._starts) == self._starts.maxlen and self._starts[0] + _WINDOW > now
+            return not is_full and self._paused_until <= now
+
     def pause(self, seconds: float) -> None:
         """Let no request start for so long: the vendor asked one of them to wait, which goes for all."""
         with self._lock:

@@ -1,13 +1,16 @@
-"""The sockets under requests: every one has a deadline, and downloads may be kept away from private addresses.
+"""The sockets under requests: every one has a deadline, and downloads are kept away from private addresses.
 
 requests bounds the silence between two bytes, not the whole. :class:`Deadline` ends the whole by shutting the socket
-down, so that a server that trickles is cut off wherever it trickles. Addresses are checked on the socket that was
-connected, so that no DNS answer can say one thing first and another later.
+down, so that a server that trickles is cut off wherever it trickles: in the proxy's answer, the TLS handshake, the
+headers or the body. Addresses are checked on the socket that was connected, so that no DNS answer can say one thing
+first and another later.
 """
 
 from __future__ import annotations
 
 import ipaddress
+import logging
+import os
 import socket
 import threading
 from contextlib import contextmanager, suppress
@@ -24,7 +27,8 @@ if TYPE_CHECKING:
 
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that anybody was ever given
-_local = threading.local()
+_AZURE_WIRE_SERVER = ipaddress.ip_address("168.63.129.16")  # a public address that leads to the host's own services
+_request = threading.local()
 
 
 class Deadline:
@@ -38,6 +42,7 @@ class Deadline:
         self.seconds = seconds
         self.has_passed = False
         self._socket: socket.socket | None = None
+        self._lock = threading.Lock()
         self._timer = threading.Timer(seconds, self._expire)
         self._timer.daemon = True
 
@@ -48,27 +53,39 @@ class Deadline:
     def cancel(self) -> None:
         """Stop it: nothing is cut off any more."""
         self._timer.cancel()
+        self._replace(None)
 
     @contextmanager
-    def watching(self) -> Iterator[None]:
-        """Make the connections that this thread uses in the block attach themselves."""
-        outer = getattr(_local, "deadline", None)
-        _local.deadline = self
+    def watching(self, *, public_only: bool = False) -> Iterator[None]:
+        """
+        Make the connections that this thread uses in the block attach themselves.
+
+        :param public_only: refuse to connect to private addresses. Through a proxy, the proxy decides.
+        """
+        outer = getattr(_request, "watch", None)
+        _request.watch = (self, public_only)
         try:
             yield
         finally:
-            _local.deadline = outer
+            _request.watch = outer
 
-    def attach(self, sock: socket.socket | None) -> None:
+    def attach(self, sock: socket.socket) -> None:
         """Watch this socket; it is shut down at once if time is up already."""
-        self._socket = sock
+        # A descriptor of its own: TLS takes the socket's away, and a reader may be busy with its buffers.
+        self._replace(socket.socket(fileno=os.dup(sock.fileno())))
         if self.has_passed:
             self._expire()
 
+    def _replace(self, sock: socket.socket | None) -> None:
+        with self._lock:
+            if self._socket is not None:
+                self._socket.close()
+            self._socket = sock
+
     def _expire(self) -> None:
         self.has_passed = True
-        if self._socket is not None:
-            with suppress(OSError):  # closed already
+        with self._lock, suppress(OSError):  # closed already
+            if self._socket is not None:
                 self._socket.shutdown(socket.SHUT_RDWR)
 
 
@@ -82,54 +99,46 @@ def is_public_address(address: str) -> bool:
             ip = embedded
         elif ip not in _GLOBAL_UNICAST:
             return False
-    return ip.is_global and not ip.is_multicast
+    return ip.is_global and not ip.is_multicast and ip != _AZURE_WIRE_SERVER
 
 
-def refuse_private_address(sock: socket.socket, host: str) -> None:
-    """
-    Close a socket that leads to a private address.
-
-    :raises ConfigurationError: it does.
-    """
-    address = sock.getpeername()[0]
-    if not is_public_address(address):
+def _guard(connection: HTTPConnection, sock: socket.socket) -> socket.socket:
+    """Attach a new socket to the deadline of the request it is for, and close it if it leads where it must not."""
+    deadline, public_only = getattr(_request, "watch", None) or (None, False)
+    if public_only and connection.proxy is None and not is_public_address(sock.getpeername()[0]):
         sock.close()
         raise ConfigurationError(
-            f"The download URL's host {host} is at a loopback, private or link-local address",
+            f"The download URL's host {connection.host} is at a loopback, private or link-local address",
             next_step="If that is your deployment, set allow_private_download to true in the connection's extra.",
         )
-
-
-def _attach_deadline(connection: HTTPConnection) -> None:
-    deadline: Deadline | None = getattr(_local, "deadline", None)
     if deadline is not None:
-        deadline.attach(connection.sock)
+        deadline.attach(sock)
+    return sock
+
+
+def _attach_kept(connection: HTTPConnection) -> None:
+    """Attach the socket of a connection that was kept from an earlier request."""
+    watch = getattr(_request, "watch", None)
+    if watch is not None and connection.sock is not None:
+        watch[0].attach(connection.sock)
 
 
 class _WatchedHTTPConnection(HTTPConnection):
+    def _new_conn(self) -> socket.socket:
+        return _guard(self, super()._new_conn())
+
     def getresponse(self) -> Any:
-        _attach_deadline(self)
+        _attach_kept(self)
         return super().getresponse()
 
 
 class _WatchedHTTPSConnection(HTTPSConnection):
+    def _new_conn(self) -> socket.socket:
+        return _guard(self, super()._new_conn())
+
     def getresponse(self) -> Any:
-        _attach_deadline(self)
+        _attach_kept(self)
         return super().getresponse()
-
-
-class _PublicHTTPConnection(_WatchedHTTPConnection):
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        refuse_private_address(sock, self.host)
-        return sock
-
-
-class _PublicHTTPSConnection(_WatchedHTTPSConnection):
-    def _new_conn(self) -> socket.socket:
-        sock = super()._new_conn()
-        refuse_private_address(sock, self.host)
-        return sock
 
 
 class _WatchedHTTPPool(HTTPConnectionPool):
@@ -140,36 +149,32 @@ class _WatchedHTTPSPool(HTTPSConnectionPool):
     ConnectionCls = _WatchedHTTPSConnection
 
 
-class _PublicHTTPPool(HTTPConnectionPool):
-    ConnectionCls = _PublicHTTPConnection
-
-
-class _PublicHTTPSPool(HTTPSConnectionPool):
-    ConnectionCls = _PublicHTTPSConnection
-
-
-_WATCHED = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
-_PUBLIC = {"http": _PublicHTTPPool, "https": _PublicHTTPSPool}
+_POOLS = {"http": _WatchedHTTPPool, "https": _WatchedHTTPSPool}
 
 
 class WatchedAdapter(HTTPAdapter):
-    """
-    requests' adapter over watched connections.
+    """requests' adapter over watched connections; it never tries again by itself."""
 
-    :param public_only: refuse private addresses. Through a proxy, the proxy decides where it connects.
-    """
-
-    def __init__(self, *, public_only: bool = False, pool_maxsize: int = 10) -> None:
-        self._pools = _PUBLIC if public_only else _WATCHED
-        super().__init__(max_retries=0, pool_maxsize=pool_maxsize)
+    def __init__(self) -> None:
+        super().__init__(max_retries=0, pool_maxsize=32)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use our pools."""
         super().init_poolmanager(*args, **kwargs)
-        self.poolmanager.pool_classes_by_scheme = self._pools
+        self.poolmanager.pool_classes_by_scheme = _POOLS
 
-    def proxy_manager_for(self, *args: Any, **kwargs: Any) -> Any:
-        """Use our watched pools."""
-        manager = super().proxy_manager_for(*args, **kwargs)
-        manager.pool_classes_by_scheme = _WATCHED
+    def proxy_manager_for(self, proxy: str, **kwargs: Any) -> Any:
+        """Use our pools, but for SOCKS, which has its own."""
+        manager = super().proxy_manager_for(proxy, **kwargs)
+        if not proxy.lower().startswith("socks"):
+            manager.pool_classes_by_scheme = _POOLS
         return manager
+
+
+def _is_not_ours(_: logging.LogRecord) -> bool:
+    return getattr(_request, "watch", None) is None
+
+
+# urllib3 logs paths with their query, at DEBUG and when headers are odd: a signed URL is in them. Others' stay.
+for _name in ("urllib3.connection", "urllib3.connectionpool"):
+    logging.getLogger(_name).addFilter(_is_not_ours)

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import decimal
 import threading
+import time
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
@@ -152,6 +153,9 @@ def test_a_page_iterator_that_is_left_early_ends_its_threads(connect_vendors):
     next(pages)
     next(pages)
     pages.close()
+    deadline = time.monotonic() + 10
+    while threading.active_count() > before and time.monotonic() < deadline:
+        time.sleep(0.01)
     assert threading.active_count() <= before
 
 

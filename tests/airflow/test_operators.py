@@ -7,7 +7,12 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
-from airflow_usage_provider.exceptions import ArchiveAccessError, IncompleteSnapshotError, TransientError
+from airflow_usage_provider.exceptions import (
+    ArchiveAccessError,
+    ConfigurationError,
+    IncompleteSnapshotError,
+    TransientError,
+)
 from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
 from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
@@ -112,7 +117,7 @@ def test_a_listing_that_moves_is_read_again_until_it_rests(connect_vendors, arch
 
 def test_a_listing_that_never_rests_leaves_nothing(connect_vendors, archive_url, objects, s3_server):
     connect_vendors("sk-acme;users=120;drift=delete")
-    with pytest.raises(IncompleteSnapshotError, match="two readings of the listing disagree"):
+    with pytest.raises(IncompleteSnapshotError, match="Users were created or deleted while the pages were read"):
         users(archive_url, page_size=50).execute({})
     assert objects() == {}
     assert not s3_server.client().list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads")
@@ -133,7 +138,7 @@ def test_the_manifest_names_the_task_that_wrote_it(connect_vendors, archive_url,
     connect_vendors()
 
     class Task:
-        dag_id, run_id, task_id, map_index, try_number = "dag", "run", "archive", 3, 2
+        dag_id, run_id, task_id, map_index, try_number, max_tries = "dag", "run", "archive", 3, 2, 2
 
     export(archive_url).execute({"ti": Task()})
     manifest = next(json.loads(body) for key, body in objects().items() if key.endswith(".json"))
@@ -169,7 +174,7 @@ def test_bad_input_fails_at_once_with_a_sentence_that_says_what_to_do(
 
 
 def test_an_unknown_compression_is_refused_when_the_dag_is_parsed(archive_url):
-    with pytest.raises(ValueError, match="compression is 'zip'"):
+    with pytest.raises(ConfigurationError, match="Unknown compression 'zip'"):
         export(archive_url, compression="zip")
 
 
@@ -234,6 +239,8 @@ def test_a_vendor_of_ones_own_needs_a_hook_and_a_stream(connect_vendors, archive
             class Hook:
                 account = "main"
 
+                def close(self): ...
+
             return Hook()
 
         def open_stream(self, hook, window):
@@ -275,3 +282,82 @@ def test_a_refused_archive_names_the_right_that_is_missing(set_connection, conne
     with pytest.raises(AirflowFailException, match=r"S3 refused ListObjectsV2.*s3:ListBucket") as caught:
         export(archive_url).execute({})
     assert not isinstance(caught.value, ArchiveAccessError)
+
+
+class Task:
+    """What an operator looks at of a task instance."""
+
+    dag_id, run_id, task_id, map_index = "dag", "run", "archive", -1
+
+    def __init__(self, try_number, max_tries):
+        self.try_number, self.max_tries = try_number, max_tries
+
+
+def test_a_retry_repeats_only_the_days_that_are_missing(connect_vendors, archive_url, objects, sandbox):
+    connect_vendors()
+    operator = export(archive_url, lookback_days=1, retries=2)
+    export(archive_url, retries=2).execute({"ti": Task(1, 2)})
+    sandbox.clear()
+    summaries = operator.execute({"ti": Task(2, 2)})
+    assert [summary["usage_date"] for summary in summaries] == [DAY.isoformat(), (DAY - timedelta(days=1)).isoformat()]
+    assert sum(request.path == "/export/api-keys" for request in sandbox.requests) == 1
+    assert len([key for key in objects() if key.endswith(".json")]) == 2
+
+
+@pytest.mark.parametrize(
+    ("run_id", "try_number", "max_tries"),
+    [("run", 2, 3), ("another run", 2, 2)],
+    ids=["cleared", "another run"],
+)
+def test_a_cleared_task_and_another_run_ask_the_vendor_again(
+    connect_vendors, archive_url, sandbox, run_id, try_number, max_tries
+):
+    connect_vendors()
+    export(archive_url, retries=2).execute({"ti": Task(1, 2)})
+    sandbox.clear()
+    task = Task(try_number, max_tries)
+    task.run_id = run_id
+    (summary,) = export(archive_url, retries=2).execute({"ti": task})
+    assert summary["unchanged"]
+    assert any(request.path == "/export/api-keys" for request in sandbox.requests)
+
+
+def test_a_run_that_commits_in_the_meantime_makes_the_other_read_again(connect_vendors, archive_url, objects):
+    connect_vendors()
+
+    class Overtaken(LangdockExportToS3Operator):
+        def open_stream(self, hook, window):
+            stream = super().open_stream(hook, window)
+            read = stream.read
+
+            def read_slowly():
+                if not objects():
+                    export(archive_url).execute({})  # the other run is faster
+                return (yield from read())
+
+            stream.read = read_slowly
+            return stream
+
+    operator = Overtaken(task_id="archive", archive_url=archive_url, usage_date=DAY.isoformat())
+    (summary,) = operator.execute({})
+    assert (summary["revision"], summary["unchanged"]) == (1, True)
+    manifests = [json.loads(body) for key, body in objects().items() if key.endswith(".json")]
+    assert [manifest["previous"] for manifest in manifests] == [None, manifests[0]["snapshot_id"]]
+
+
+def test_what_a_killed_run_left_open_is_aborted_by_the_next(connect_vendors, archive_url, s3_server, objects):
+    connect_vendors()
+    client = s3_server.client()
+    prefix = archive_url.removeprefix(f"s3://{s3_server.bucket}/")
+    folder = f"{prefix}/raw/vendor=langdock/account=acme/stream=api_keys/usage_date={DAY}"
+    key = f"{folder}/snapshot=20260101T000000Z-00000000/part-00000.csv.gz"
+    client.create_multipart_upload(Bucket=s3_server.bucket, Key=key)
+    export(archive_url).execute({})
+    assert not client.list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads")
+
+
+def test_cumulative_figures_are_not_archived_under_past_days(connect_vendors, archive_url, objects):
+    connect_vendors()
+    with pytest.raises(AirflowFailException, match="users_list' has no past"):
+        users(archive_url, stream="users_list", lookback_days=3).execute({})
+    assert objects() == {}

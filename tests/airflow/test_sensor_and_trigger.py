@@ -141,7 +141,8 @@ def test_deferrable_defaults_to_airflows_setting():
     import subprocess
     import sys
 
-    code = "from airflow_usage_provider.sensors import langdock as m\nprint(m.LangdockExportSensor(task_id='t').deferrable)"
+    code = "from airflow_usage_provider.sensors import langdock as m; s = m.LangdockExportSensor(task_id='t')"
+    code += "; print(s.deferrable)"
     for setting in ("True", "False"):
         env = {**os.environ, "AIRFLOW__OPERATORS__DEFAULT_DEFERRABLE": setting}
         answer = subprocess.run([sys.executable, "-c", code], env=env, capture_output=True, text=True, check=True)

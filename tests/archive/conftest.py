@@ -51,11 +51,11 @@ class Place:
         self.now += timedelta(minutes=1)
         return manifest
 
-    def keys(self) -> list[str]:
+    def list_keys(self) -> list[str]:
         answer = self.client.list_objects_v2(Bucket=self.location.bucket, Prefix=self.location.prefix + "/")
         return [entry["Key"] for entry in answer.get("Contents", [])]
 
-    def uploads(self) -> list[str]:
+    def list_uploads(self) -> list[str]:
         """Keys of multipart uploads that were begun and neither completed nor aborted."""
         answer = self.client.list_multipart_uploads(Bucket=self.location.bucket)
         return [entry["Key"] for entry in answer.get("Uploads", []) if entry["Key"].startswith(self.location.prefix)]
@@ -78,7 +78,7 @@ def place(s3_server: S3Server, s3_client: Any) -> Iterator[Place]:
     place = Place(s3_server, s3_client)
     yield place
     validator = jsonschema.Draft202012Validator(load_manifest_schema())
-    for key in place.keys():
+    for key in place.list_keys():
         if key.endswith("/_manifest.json") and not key.endswith("broken/_manifest.json"):
             validator.validate(json.loads(place.read(key)))
 

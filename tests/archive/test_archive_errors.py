@@ -44,13 +44,13 @@ def test_an_identity_that_may_only_read_is_told_at_the_first_write(place: Any, c
     client = client_as(aws_access_key_id="reader", aws_secret_access_key="readersecret")
     archive = place.open(client=client)
     assert archive.read_latest(SERIES, UsageWindow(WINDOW.usage_date)) is not None
-    before = place.keys()
+    before = place.list_keys()
     with pytest.raises(ArchiveAccessError, match=r"refused PutObject.*AccessDenied"):
         place.store(b"a\n2\n", archive=archive)
     with pytest.raises(ArchiveAccessError, match=r"refused CreateMultipartUpload"):
         place.store(bytes(9 << 20), archive=place.open(client=client, compression="none"))
-    assert place.keys() == before
-    assert place.uploads() == []
+    assert place.list_keys() == before
+    assert place.list_uploads() == []
 
 
 def test_no_credentials_at_all_are_an_access_error(place: Any, client_as: ClientMaker) -> None:

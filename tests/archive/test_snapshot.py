@@ -17,6 +17,7 @@ from airflow_usage_provider.exceptions import (
     ArchiveCorruptError,
     ConfigurationError,
     IncompleteSnapshotError,
+    SnapshotConflictError,
 )
 from airflow_usage_provider.models import FileFormat, UsageWindow
 
@@ -44,7 +45,7 @@ def test_a_snapshot_is_a_part_and_a_manifest_beside_it(place: Any) -> None:
         f"{place.location.prefix}/raw/vendor=langdock/account=eu%2Facme/stream=api_keys/usage_date=2026-11-20/"
         f"snapshot={manifest.snapshot_id}/"
     )
-    assert place.keys() == [f"{folder}_manifest.json", f"{folder}part-00000.csv.gz"]
+    assert place.list_keys() == [f"{folder}_manifest.json", f"{folder}part-00000.csv.gz"]
     assert place.archive.manifest_uri(manifest) == f"s3://archive/{folder}_manifest.json"
     assert latest(place) == manifest
     assert manifest.snapshot_id.startswith("20261121T020003Z-")
@@ -100,15 +101,15 @@ def test_a_body_of_many_parts_arrives_whole(place: Any) -> None:
             hashed.update(piece)
             snapshot.write(piece)
         assert snapshot.raw_bytes == 30 * len(piece)
-        assert place.keys() == []
-        assert len(place.uploads()) == 1
+        assert place.list_keys() == []
+        assert len(place.list_uploads()) == 1
         (entry,) = place.commit(snapshot).files
     stored = place.read(entry.key)
     assert entry.bytes == entry.raw_bytes == len(stored) == 30 * len(piece)
     assert entry.sha256 == entry.raw_sha256 == sha256(stored) == hashed.hexdigest()
     head = place.client.head_object(Bucket=place.location.bucket, Key=entry.key)
     assert head["ETag"].strip('"').endswith("-4")
-    assert place.uploads() == []
+    assert place.list_uploads() == []
 
 
 def test_the_same_answer_again_points_at_the_earlier_part(place: Any) -> None:
@@ -119,7 +120,7 @@ def test_the_same_answer_again_points_at_the_earlier_part(place: Any) -> None:
     assert [m.revision for m in (first, second, third)] == [1, 1, 1]
     assert (second.previous, third.previous) == (first.snapshot_id, second.snapshot_id)
     assert latest(place) == third
-    assert len([key for key in place.keys() if "part-" in key]) == 1
+    assert len([key for key in place.list_keys() if "part-" in key]) == 1
 
 
 def test_the_same_large_answer_again_leaves_no_upload_behind(place: Any) -> None:
@@ -128,13 +129,13 @@ def test_the_same_large_answer_again_leaves_no_upload_behind(place: Any) -> None
     first, second = (place.store(body, archive=plain) for _ in range(2))
     assert second.unchanged
     assert second.files == first.files
-    assert place.uploads() == []
-    assert len(place.keys()) == 3
+    assert place.list_uploads() == []
+    assert len(place.list_keys()) == 3
 
 
 def test_another_answer_is_the_next_revision_and_leaves_the_first_alone(place: Any) -> None:
     first = place.store(CSV, columns=("a", "b"))
-    before = {key: place.read(key) for key in place.keys()}
+    before = {key: place.read(key) for key in place.list_keys()}
     second = place.store(b"a,c\n1,3\n", columns=("a", "c"))
     third = place.store(CSV, columns=("a", "b"))
     assert [m.revision for m in (first, second, third)] == [1, 2, 3]
@@ -153,7 +154,7 @@ def test_a_day_without_records_is_a_manifest_without_files(place: Any) -> None:
     assert (first.revision, first.unchanged) == (1, False)
     assert second.empty
     assert (second.revision, second.unchanged, second.previous) == (1, True, first.snapshot_id)
-    assert all(key.endswith("_manifest.json") for key in place.keys())
+    assert all(key.endswith("_manifest.json") for key in place.list_keys())
 
 
 def test_a_day_revised_to_nothing_and_back_supersedes_each_time(place: Any) -> None:
@@ -190,7 +191,7 @@ def test_a_snapshot_that_fails_leaves_nothing(place: Any) -> None:
 
     with pytest.raises(IncompleteSnapshotError, match="cut"):
         fail()
-    assert place.keys() == []
+    assert place.list_keys() == []
     assert latest(place) is None
 
 
@@ -198,32 +199,19 @@ def test_a_large_snapshot_that_fails_aborts_its_upload(place: Any) -> None:
     def fail() -> None:
         with place.begin(place.open(compression="none")) as snapshot:
             snapshot.write(bytes(20 << 20))
-            assert len(place.uploads()) == 1
+            assert len(place.list_uploads()) == 1
             raise KeyboardInterrupt
 
     with pytest.raises(KeyboardInterrupt):
         fail()
-    assert place.uploads() == []
-    assert place.keys() == []
+    assert place.list_uploads() == []
+    assert place.list_keys() == []
 
 
 def test_records_without_a_byte_are_not_committed(place: Any) -> None:
     with pytest.raises(IncompleteSnapshotError, match="3 records without a byte"):
         place.store(b"", 3)
-    assert place.keys() == []
-
-
-def test_restarting_forgets_what_was_written(place: Any) -> None:
-    with place.begin(place.open(compression="none")) as snapshot:
-        snapshot.write(b"x" * (9 << 20))
-        snapshot.restart()
-        assert snapshot.raw_bytes == 0
-        assert place.uploads() == []
-        snapshot.write(CSV)
-        (entry,) = place.commit(snapshot).files
-    assert place.read(entry.key) == CSV
-    assert entry.raw_sha256 == entry.sha256 == sha256(CSV)
-    assert place.uploads() == []
+    assert place.list_keys() == []
 
 
 def test_the_newest_snapshot_stays_newest_though_the_clock_steps_back(place: Any) -> None:
@@ -243,19 +231,31 @@ def test_two_snapshots_of_one_second_are_told_apart(place: Any) -> None:
     assert latest(place) == second
 
 
-@pytest.mark.parametrize(("theirs", "unchanged", "revision"), [(CSV, True, 1), (b"a,b\n9,9\n", False, 2)])
-def test_who_commits_last_follows_the_other_run_that_committed_meanwhile(
-    place: Any, theirs: bytes, unchanged: bool, revision: int
-) -> None:
-    with place.begin() as slow:
-        slow.write(CSV)
-        place.now += timedelta(minutes=1)
-        other = place.store(theirs)
-        mine = place.commit(slow)
-    assert mine.snapshot_id > other.snapshot_id
-    assert (mine.previous, mine.unchanged, mine.revision) == (other.snapshot_id, unchanged, revision)
-    assert latest(place) == mine
-    assert gzip.decompress(place.read(mine.files[0].key)) == CSV
+@pytest.mark.parametrize("theirs", [CSV, b"a,b\n9,9\n"])
+def test_who_commits_after_another_run_has_to_read_the_day_again(place: Any, theirs: bytes) -> None:
+    def commit_late() -> None:
+        with place.begin() as slow:
+            slow.write(CSV)
+            place.now += timedelta(minutes=1)
+            others.append(place.store(theirs))
+            place.commit(slow)
+
+    others: list[Manifest] = []
+    with pytest.raises(SnapshotConflictError, match=r"2026-11-20 in the meantime.*Read the day again"):
+        commit_late()
+    assert latest(place) == others[0]
+    assert len(place.list_keys()) == 2
+    again = place.store(CSV)
+    assert (again.previous, again.unchanged) == (others[0].snapshot_id, theirs == CSV)
+
+
+def test_uploads_that_a_killed_run_left_go_with_the_next_commit(place: Any) -> None:
+    killed = place.begin(place.open(compression="none"))
+    killed.write(bytes(9 << 20))
+    assert len(place.list_uploads()) == 1
+    place.store(CSV)
+    assert place.list_uploads() == []
+    killed.__exit__(None, None, None)
 
 
 def test_a_day_is_not_confused_with_another_day_stream_or_account(place: Any) -> None:
@@ -309,13 +309,13 @@ def test_a_newest_manifest_that_is_broken_is_an_error_and_not_passed_over(place:
 def test_a_key_that_is_taken_is_never_overwritten(place: Any) -> None:
     place.client.put_object(Bucket=place.location.bucket, Key=f"{place.location.prefix}/x", Body=b"theirs")
     with pytest.raises(ArchiveAccessError, match="PreconditionFailed"):
-        place.archive.create_object(f"{place.location.prefix}/x", b"mine", content_type="text/plain")
+        place.archive.bucket.create(f"{place.location.prefix}/x", b"mine", content_type="text/plain")
     assert place.read(f"{place.location.prefix}/x") == b"theirs"
 
 
 def test_writing_the_very_same_object_again_is_taken_for_an_answer_that_got_lost(place: Any) -> None:
     for _ in range(2):
-        place.archive.create_object(f"{place.location.prefix}/x", b"mine", content_type="text/plain")
+        place.archive.bucket.create(f"{place.location.prefix}/x", b"mine", content_type="text/plain")
     assert place.read(f"{place.location.prefix}/x") == b"mine"
 
 
@@ -323,8 +323,8 @@ def test_extra_arguments_go_along_with_every_object(place: Any) -> None:
     archive = place.open(extra_args={"StorageClass": "STANDARD_IA", "Tagging": "team=data&cost=7"}, compression="none")
     place.store(CSV, archive=archive)
     place.store(random.Random(5).randbytes(9 << 20), archive=archive)
-    assert len(place.keys()) == 4
-    for key in place.keys():
+    assert len(place.list_keys()) == 4
+    for key in place.list_keys():
         head = place.client.head_object(Bucket=place.location.bucket, Key=key)
         tags = place.client.get_object_tagging(Bucket=place.location.bucket, Key=key)["TagSet"]
         assert head["StorageClass"] == "STANDARD_IA"

@@ -24,9 +24,9 @@ def test_an_object_is_in_parts_only_beyond_one_parts_size(place: Any, size: int,
     body = random.Random(size).randbytes(size)
     upload = begin(place)
     upload.write(body)
-    assert place.keys() == []
+    assert place.list_keys() == []
     upload.complete()
-    (key,) = place.keys()
+    (key,) = place.list_keys()
     head = place.client.head_object(Bucket=place.location.bucket, Key=key)
     assert upload.bytes == size
     assert place.read(key) == body
@@ -44,7 +44,7 @@ def test_a_key_that_is_taken_by_other_bytes_is_an_error_and_stays_as_it_is(place
         upload.complete()
     upload.abort()
     assert place.read(key) == b"theirs"
-    assert place.uploads() == []
+    assert place.list_uploads() == []
 
 
 def test_a_key_that_is_taken_by_our_own_earlier_attempt_is_done(place: Any) -> None:
@@ -52,7 +52,7 @@ def test_a_key_that_is_taken_by_our_own_earlier_attempt_is_done(place: Any) -> N
         upload = begin(place)
         upload.write(b"mine")
         upload.complete()
-    assert [place.read(key) for key in place.keys()] == [b"mine"]
+    assert [place.read(key) for key in place.list_keys()] == [b"mine"]
 
 
 def test_aborting_is_safe_at_any_time_and_twice(place: Any) -> None:
@@ -61,8 +61,8 @@ def test_aborting_is_safe_at_any_time_and_twice(place: Any) -> None:
         upload.write(bytes(size))
         upload.abort()
         upload.abort()
-    assert place.keys() == []
-    assert place.uploads() == []
+    assert place.list_keys() == []
+    assert place.list_uploads() == []
 
 
 def test_aborting_a_completed_object_leaves_it_there(place: Any) -> None:
@@ -70,4 +70,4 @@ def test_aborting_a_completed_object_leaves_it_there(place: Any) -> None:
     upload.write(bytes(6 * MIB))
     upload.complete()
     upload.abort()
-    assert len(place.keys()) == 1
+    assert len(place.list_keys()) == 1

@@ -162,8 +162,8 @@ def read(stream: VendorStream) -> tuple[bytes, StreamFacts]:
         try:
             body += bytes(next(chunks))
         except StopIteration as end:
-            assert isinstance(end.value, StreamFacts)
-            return body, end.value
+            facts: StreamFacts = end.value
+            return body, facts
 
 
 def parse(body: bytes, file_format: FileFormat) -> list[Row]:
@@ -175,7 +175,7 @@ def parse(body: bytes, file_format: FileFormat) -> list[Row]:
 def test_the_bytes_hold_every_record_of_the_vendor_in_its_order(case: Case, open_stream: Open, sandbox: Any) -> None:
     key = f"sk-acme;{case.plenty}"
     stream = open_stream(key)
-    body, facts = read(stream)
+    body, _ = read(stream)
     rows = parse(body, stream.file_format)
     assert rows == case.expect(sandbox, key, stream)
     assert len(rows) >= 25
@@ -238,9 +238,7 @@ def test_a_body_that_is_cut_and_claims_no_length_is_noticed_too(case: Case, open
 
 
 @pytest.mark.parametrize("key", ["nonsense", "sk-acme;bad_key=401", "sk-acme;bad_key=403"])
-def test_a_wrong_key_is_an_authentication_error_at_the_first_request(
-    open_stream: Open, sandbox: Any, key: str
-) -> None:
+def test_a_wrong_key_is_an_authentication_error_at_the_first_request(open_stream: Open, sandbox: Any, key: str) -> None:
     with pytest.raises(AuthenticationError, match="password"):
         read(open_stream(key))
     assert len(sandbox.requests) == 1

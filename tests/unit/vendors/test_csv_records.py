@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import csv
 import io
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -20,7 +21,7 @@ cuts = st.lists(st.integers(0, 400), max_size=6)
 
 def split(body: bytes, positions: list[int]) -> list[bytes]:
     edges = sorted({0, len(body), *(position for position in positions if position < len(body))})
-    return [body[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [body[start:end] for start, end in pairwise(edges)]
 
 
 def count(*chunks: bytes | memoryview) -> CsvRecordCounter:
@@ -163,9 +164,10 @@ def test_html_xml_and_json_are_no_csv(body: bytes) -> None:
 
 def test_a_body_without_a_line_end_is_no_csv_and_is_not_collected_for_ever() -> None:
     counter = CsvRecordCounter()
+    for _ in range(16):
+        counter.feed(b"a" * 65536)
     with pytest.raises(InvalidBodyError, match="no header within"):
-        for _ in range(64):
-            counter.feed(b"a" * 65536)
+        counter.feed(b"a")
 
 
 def test_a_column_name_of_absurd_length_is_refused() -> None:

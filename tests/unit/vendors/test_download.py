@@ -76,12 +76,12 @@ def test_a_probe_does_not_read_a_body_that_ignores_the_range(
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
+        (401, DownloadExpiredError),
         (403, DownloadExpiredError),
         (404, DownloadExpiredError),
         (410, DownloadExpiredError),
         (429, RateLimitedError),
         (400, RequestRejectedError),
-        (304, RequestRejectedError),
         (500, VendorUnavailableError),
         (503, VendorUnavailableError),
     ],

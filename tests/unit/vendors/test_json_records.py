@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from itertools import pairwise
 from typing import Any
 
 import pytest
@@ -40,7 +41,7 @@ def collect(chunks: list[bytes], field: str = "data") -> JsonPage:
 
 def split(body: bytes, positions: list[int]) -> list[bytes]:
     edges = sorted({0, len(body), *(position for position in positions if position < len(body))})
-    return [body[start:end] for start, end in zip(edges, edges[1:], strict=False)]
+    return [body[start:end] for start, end in pairwise(edges)]
 
 
 def read_both(body: bytes) -> JsonPage:

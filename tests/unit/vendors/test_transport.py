@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import socket
-import threading
 import time
 
 import pytest
 
-from airflow_usage_provider.exceptions import ConfigurationError
-from airflow_usage_provider.vendors.transport import Deadline, is_public_address, refuse_private_address
+from airflow_usage_provider.vendors.transport import Deadline, is_public_address
 
 
 @pytest.mark.parametrize(
@@ -48,6 +46,7 @@ def test_what_anybody_reaches_is_public(address: str) -> None:
         "239.255.255.250",
         "240.0.0.1",
         "255.255.255.255",
+        "168.63.129.16",
         "::",
         "::1",
         "::127.0.0.1",
@@ -79,16 +78,8 @@ def test_what_only_this_network_reaches_is_not(address: str) -> None:
 
 @pytest.mark.parametrize("host", ["localhost", "example.com", "127.1", "0x7f000001", "2130706433", "", "1.2.3.4.5"])
 def test_a_name_is_no_address_and_left_to_the_connected_socket(host: str) -> None:
-    with pytest.raises(ValueError, match="."):
+    with pytest.raises(ValueError, match=r"."):
         is_public_address(host)
-
-
-def test_a_socket_to_a_private_address_is_closed() -> None:
-    with socket.create_server(("127.0.0.1", 0)) as server:
-        client = socket.create_connection(server.getsockname())
-        with pytest.raises(ConfigurationError, match=r"host files\.example\.com is at a loopback.*allow_private"):
-            refuse_private_address(client, "files.example.com")
-        assert client.fileno() == -1
 
 
 def test_a_deadline_ends_a_read_that_would_wait_for_ever() -> None:
@@ -136,4 +127,3 @@ def test_a_deadline_survives_a_socket_that_is_closed_already() -> None:
         deadline.start()
         while not deadline.has_passed:
             time.sleep(0.001)
-        assert not [thread for thread in threading.enumerate() if thread.name == "nobody"]
