@@ -113,6 +113,7 @@ def open_objects(options: argparse.Namespace) -> Iterator[Objects]:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
         client = session.client("s3", endpoint_url=options.endpoint_url, config=settings)
     except (BotoCoreError, ValueError) as error:
-        raise ConfigurationError(str(error), next_step="Correct --profile, --region or --endpoint-url.") from None
+        step = "Correct --profile, --region, --endpoint-url or the AWS settings of this machine."
+        raise ConfigurationError(str(error), next_step=step) from None
     with closing(client):
         yield S3Objects(client, location)

@@ -278,7 +278,8 @@ def main(arguments: list[str] | None = None) -> int:
     except (DemoError, RuntimeError) as error:
         print(f"\nThe demo failed: {error}", file=sys.stderr)
         return 1
-    say("everything stopped")
+    finally:
+        say("everything stopped")
     return 0
 
 

@@ -86,9 +86,10 @@ class FolderObjects:
 
     def chunks(self, name: str) -> Iterator[bytes | memoryview]:
         """Yield a file's bytes in a buffer that is used again for the next."""
-        buffer = memoryview(bytearray(CHUNK_SIZE))
         try:
             with (self.folder / name).open("rb", buffering=0) as file:
+                size = os.fstat(file.fileno()).st_size
+                buffer = memoryview(bytearray(max(1, min(size, CHUNK_SIZE))))
                 while count := file.readinto(buffer):
                     yield buffer[:count]
         except OSError as error:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.catalog import map_in_order, read_current, read_manifest
@@ -99,7 +100,7 @@ def format_change(change: Change) -> str:
     key = ", ".join(f"{printable(name)}={format_value(value)}" for name, value in change.key.items())
     head = f"{_SIGNS[change.kind]} {key}".rstrip()
     if change.kind != "changed":
-        return f"{head} {to_json(change.old or change.new)}"
+        return f"{head} {_format_json(change.old or change.new)}"
     fields = (
         f"{printable(name)}: {_format_field(change.old, name)} -> {_format_field(change.new, name)}"
         for name in dict.fromkeys((*change.old, *change.new))
@@ -107,10 +108,21 @@ def format_change(change: Change) -> str:
     return f"{head}  {', '.join(fields)}"
 
 
+def to_change_record(change: Change) -> Record:
+    """Return a change for machines."""
+    return {"change": change.kind, "key": change.key, "old": change.old or None, "new": change.new or None}
+
+
+def describe_series(days: Iterable[Day]) -> str:
+    """List series for a message."""
+    return "; ".join(printable(" ".join((d.series.vendor, d.series.account, d.series.stream))) for d in days)
+
+
 def format_value(value: Any) -> str:
     """Write a value as it was sent, unless that could be misread."""
-    text = value if isinstance(value, str) and value else to_json(value)
-    return printable(text)
+    if isinstance(value, Decimal) or (isinstance(value, str) and value):
+        return printable(str(value))
+    return _format_json(value)
 
 
 def to_json(value: Any) -> str:
@@ -120,7 +132,7 @@ def to_json(value: Any) -> str:
 
 def printable(text: str) -> str:
     """Escape what a terminal would act upon."""
-    return text if text.isprintable() else text.encode("unicode_escape").decode()
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 def count(number: int, noun: str) -> str:
@@ -156,6 +168,10 @@ def _place(series: Series, usage_date: date) -> Record:
     }
 
 
+def _format_json(value: Any) -> str:
+    return printable(json.dumps(value, default=str, ensure_ascii=False))
+
+
 def _format_cell(value: str | int | None) -> str:
     if value is None:
         return "-"
@@ -164,13 +180,3 @@ def _format_cell(value: str | int | None) -> str:
 
 def _format_field(row: Mapping[str, Any], name: str) -> str:
     return format_value(row[name]) if name in row else "(absent)"
-
-
-def to_change_record(change: Change) -> Record:
-    """Return a change for machines."""
-    return {"change": change.kind, "key": change.key, "old": change.old or None, "new": change.new or None}
-
-
-def describe_series(days: Iterable[Day]) -> str:
-    """List series for a message."""
-    return "; ".join(printable(" ".join((d.series.vendor, d.series.account, d.series.stream))) for d in days)

@@ -177,23 +177,22 @@ class KeywordsAIUsers:
         """
         query, vendor = self._query, self._vendor
         fetch = partial(vendor.fetch_page, query)
-        page, number = fetch(1), 1
+        page, number, before = fetch(1), 1, None
         self._is_one_page = True
         with PagesAhead(fetch, limit=query.pages_in_flight, has_room=vendor.http.has_room) as ahead:
-            while page is not None:
-                has_records = bool(page.records)
+            while page is not None and (before is None or page.records or page.envelope.get("next")):
+                if before is not None and not before.records:
+                    if not page.records:
+                        return
+                    self._refuse(f"Page {number} has users, page {number - 1} has none")
                 yield page
-                if not self._has_next(page, number) or not (has_records or page.envelope.get("next")):
+                if not self._has_next(page, number) or not (page.records or page.envelope.get("next")):
                     return
                 if number >= MAX_PAGES:
                     self._refuse(f"The listing does not end within {MAX_PAGES} pages")
-                number += 1
+                number, before = number + 1, page
                 self._is_one_page = False
-                page = ahead.take(number)
-                if page is not None and page.records and not has_records:
-                    self._refuse(f"Page {number} has users, page {number - 1} has none")
-                if page is not None and not page.records and not has_records:
-                    return
+                page = ahead.take(number, likely_last=_guess_last_page(page, query.page_size))
 
     def read(self) -> Generator[bytes, None, StreamFacts]:
         """
@@ -208,7 +207,7 @@ class KeywordsAIUsers:
             fresh = self._take_page(reading, page)
             if reading.pages == 1:
                 envelope = dict(page.envelope)
-            elif _total_users(page.envelope) != _total_users(envelope):
+            elif self._query.verify_pages and page.records and _total_users(page.envelope) != _total_users(envelope):
                 self._refuse_moved("their number changed")
             if fresh:
                 yield b"\n".join([*fresh, b""])
@@ -265,6 +264,12 @@ class KeywordsAIUsers:
             stream=self._query.stream,
             next_step="Nothing was archived; try again later.",
         )
+
+
+def _guess_last_page(page: JsonPage, page_size: int) -> int | None:
+    """Return which page may be the last; a guess that only saves requests behind the end."""
+    total = _total_users(page.envelope)
+    return -(-total // page_size) if isinstance(total, int) else None
 
 
 def _page_parameter(link: str) -> str:

@@ -47,11 +47,18 @@ class PagesAhead:
     def __exit__(self, *_: object) -> None:
         self._executor.shutdown(wait=False, cancel_futures=True)
 
-    def take(self, number: int) -> JsonPage | None:
-        """Return a page; None behind the end."""
+    def take(self, number: int, *, likely_last: int | None = None) -> JsonPage | None:
+        """
+        Return a page; None behind the end.
+
+        :param likely_last: nothing behind this page is asked for before its turn; None if nobody knows.
+        """
         self._depth = min(2 * self._depth, self._limit)
         if self._limit > 1:
-            for following in range(number, number + self._depth):
+            end = number + self._depth
+            if likely_last is not None and likely_last >= number:
+                end = min(end, likely_last + 1)
+            for following in range(number, end):
                 if following not in self._ahead and self._has_room():
                     self._ahead[following] = self._executor.submit(self._fetch, following, attempts=1)
         future = self._ahead.pop(number, None)

@@ -51,9 +51,7 @@ class Shelf:
             if body:
                 snapshot.write(body)
             facts = StreamFacts(rows=rows, columns=tuple(columns.split()))
-            manifest: Manifest = snapshot.commit(
-                facts, maturity="final", request={"method": "POST", "path": "/export"}
-            )
+            manifest: Manifest = snapshot.commit(facts, maturity="final", request={"method": "POST", "path": "/export"})
         return manifest
 
     def read_all(self) -> dict[str, bytes]:

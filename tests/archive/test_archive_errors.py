@@ -81,12 +81,14 @@ def test_a_server_that_does_not_listen_is_unavailable(place: Any, client_as: Cli
 def test_a_server_that_goes_while_parts_are_written_is_unavailable(
     place: Any, client_as: ClientMaker, canned_server: Callable[..., Any], canned: Any
 ) -> None:
-    listing = b'<?xml version="1.0"?><ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>'
+    keys = canned(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    uploads = canned(body=b"<ListMultipartUploadsResult></ListMultipartUploadsResult>")
     failed = b"<?xml version='1.0'?><Error><Code>InternalError</Code><Message>m</Message></Error>"
     server = canned_server()
     archive = place.open(client=client_as(endpoint_url=server.url))
     for code in ("InternalError", "ServiceUnavailable"):
-        server.answers = [canned(body=listing), canned(503, failed.replace(b"InternalError", code.encode()))]
+        refusal = canned(503, failed.replace(b"InternalError", code.encode()))
+        server.answers = [keys, uploads, keys, refusal]
         with place.begin(archive) as snapshot:
             snapshot.write(b"a\n1\n")
             with pytest.raises(ArchiveUnavailableError, match=code) as caught:
@@ -98,6 +100,9 @@ def test_a_server_that_goes_while_parts_are_written_is_unavailable(
     ("status", "code", "kind"),
     [
         (503, "SlowDown", ArchiveUnavailableError),
+        (500, "Novelty", ArchiveUnavailableError),
+        (409, "ConditionalRequestConflict", ArchiveUnavailableError),
+        (429, "TooManyRequests", ArchiveUnavailableError),
         (400, "RequestTimeout", ArchiveUnavailableError),
         (400, "ExpiredToken", ArchiveUnavailableError),
         (403, "RequestTimeTooSkewed", ArchiveUnavailableError),

@@ -6,7 +6,7 @@ import gzip
 import hashlib
 import json
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -82,7 +82,7 @@ def test_each_object_is_read_once_although_three_manifests_name_it(copy: Copy) -
 def test_a_selection_is_all_that_is_read(copy: Copy) -> None:
     copy.find(CSV_PARTS, 0).unlink()
     assert copy.findings(vendor="keywordsai") == []
-    assert copy.findings(since=datetime(2026, 1, 2).date()) == []
+    assert copy.findings(since=date(2026, 1, 2)) == []
     assert [kind for kind, _ in copy.findings(account="eu/acme", stream="api_keys")] == ["missing part"]
 
 
@@ -192,7 +192,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Copy], Any], list[tuple[str, str]]]] = {
     ),
     "a part outside the archive": (
         lambda copy: copy.edit(
-            copy.find(manifests(DAY_1)), files=lambda files: [files[0] | {"key": "../../etc/passwd"}]
+            copy.find(manifests(DAY_1)), files=lambda files: [files[0] | {"key": "../../etc/passwd.gz"}]
         ),
         [("altered manifest", "names a part that does not belong to its day"), ("orphan", "is named by no manifest")],
     ),

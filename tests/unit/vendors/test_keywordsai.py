@@ -40,7 +40,7 @@ def open_users(connect: Any, client_options: dict[str, Any]) -> Iterator[Open]:
         return vendor.open_users(UsersQuery(**{"window": WINDOW, "page_size": 10, **query}))
 
     yield open_with
-    for vendor in vendors:
+    for vendor in vendors:  # pages asked for ahead may still be on their way
         vendor.close()
 
 
@@ -71,7 +71,7 @@ def test_every_flavour_of_paging_ends_with_every_user(
     stream = open_users(f"users={users};past_end={past_end};next={following};count={count}", verify_pages=False)
     rows, facts = read(stream)
     assert len(set(identify(rows))) == len(rows) == facts.rows == users
-    assert facts.pages == -(-users // 10)
+    assert facts.pages - -(-users // 10) in (0, 1)  # some flavours end on a page without users
     assert facts.vendor_rows is None
 
 
@@ -111,7 +111,7 @@ def test_pages_are_built_from_our_own_parameters_on_the_configured_base(open_use
 
 @pytest.mark.parametrize("switches", ["users=25;repeat_page=2", "users=25;repeat_page=3", "users=25;next=loop"])
 def test_pages_that_go_in_circles_are_an_incomplete_listing(open_users: Open, switches: str) -> None:
-    with pytest.raises(IncompleteSnapshotError, match=r"repeats page|is next") as caught:
+    with pytest.raises(IncompleteSnapshotError, match=r"repeats an earlier page|is next") as caught:
         read(open_users(switches))
     assert not isinstance(caught.value, ListingChangedError)
 
@@ -140,8 +140,9 @@ def test_a_next_link_that_is_never_null_ends_with_the_second_page_without_users(
 
 @pytest.mark.parametrize("drift", ["insert", "delete", "both"])
 def test_a_listing_that_moves_while_it_is_read_is_noticed(open_users: Open, drift: str) -> None:
-    with pytest.raises(ListingChangedError, match="two readings of the listing disagree"):
-        read(open_users(f"users=45;drift={drift}"))
+    for aggregation, message in (("full", "their number changed"), ("missing", "two readings of the listing disagree")):
+        with pytest.raises(ListingChangedError, match=message):
+            read(open_users(f"users=45;drift={drift};aggregation={aggregation}"))
 
 
 @pytest.mark.parametrize("drift", ["insert", "delete", "both"])
@@ -162,7 +163,7 @@ def test_the_second_reading_costs_each_page_once_more(open_users: Open, sandbox:
 
 
 def test_without_a_second_reading_what_moved_shows_as_duplicates(open_users: Open, sandbox: Any) -> None:
-    stream = open_users("users=25;drift=insert", verify_pages=False, pages_in_flight=1)
+    stream = open_users("users=25;drift=insert;aggregation=missing", verify_pages=False, pages_in_flight=1)
     rows, facts = read(stream)
     assert facts.duplicates == 1
     assert len(set(identify(rows))) == len(rows) == facts.rows == 25

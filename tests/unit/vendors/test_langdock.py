@@ -260,12 +260,13 @@ def test_the_json_route_needs_its_record_count_too(langdock: Connect, canned_ser
 
 def test_the_json_route_yields_each_record_as_it_was_sent(langdock: Connect, canned_server: Any, canned: Any) -> None:
     body = rb"""{"success":true, "data":[ {"id":12345678901234567890, "cost":5.2e-05, "name":"\ud83d \u00eb"},
-        {"x":1.10} ], "metadata":{"recordCount":2,"share":0.10}}"""
+        {"x":1.10} ], "metadata":{"recordCount":2,"dataType":"users","dateRange":{"from":"x"},"url":"y"}}"""
     server = canned_server([canned(body=body)])
     lines, facts = export(langdock(base_url=server.url), output_format="json")
     assert lines == rb'{"id":12345678901234567890,"cost":5.2e-05,"name":"\ud83d \u00eb"}' + b'\n{"x":1.10}\n'
     assert facts.columns == ("id", "cost", "name", "x")
-    assert facts.envelope == {"success": True, "metadata": {"recordCount": 2, "share": "0.10"}}
+    assert facts.envelope == {"dataType": "users"}
+    assert facts.window_returned == {"from": "x"}
 
 
 def test_a_signed_url_that_does_not_serve_is_asked_for_anew(langdock: Connect, sandbox: Any) -> None:

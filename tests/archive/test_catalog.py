@@ -1,0 +1,213 @@
+"""A bucket and its synced folder read the same; a listing becomes days, gaps and strangers."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from datetime import date
+from pathlib import Path
+from typing import Any
+
+import pytest
+from samples import API_KEYS, USERS, Copy, download, live
+
+from airflow_usage_provider.archive.catalog import Selection, load_catalog, map_in_order, read_current
+from airflow_usage_provider.archive.keys import ArchiveLocation, Series
+from airflow_usage_provider.archive.objects import CHUNK_SIZE, FolderObjects, S3Objects
+from airflow_usage_provider.exceptions import (
+    ArchiveAccessError,
+    ArchiveCorruptError,
+    ArchiveUnavailableError,
+    ConfigurationError,
+)
+
+NAME = "raw/vendor=langdock/account=eu%2Facme/stream=api_keys/usage_date=2026-01-01/snapshot=x/part-00000.csv"
+
+
+@pytest.fixture
+def copy(s3_client: Any, tmp_path: Path) -> Copy:
+    return download(live(s3_client)[1], tmp_path)
+
+
+def test_a_bucket_and_its_copy_list_and_read_the_same(s3_client: Any, copy: Copy) -> None:
+    shelf, files = live(s3_client)
+    bucket, folder = S3Objects(s3_client, shelf.location), copy.objects
+    assert set(bucket.list("raw/")) == set(folder.list("raw/"))
+    assert {entry.name: entry.size for entry in folder.list("raw/")} == {n: len(body) for n, body in files.items()}
+    for name, body in files.items():
+        assert b"".join(map(bytes, bucket.chunks(name))) == body
+        assert b"".join(map(bytes, folder.chunks(name))) == body
+        assert bucket.uri(name) == f"{shelf.url}/{name}"
+        assert Path(folder.uri(name)).read_bytes() == body
+
+
+@pytest.mark.parametrize("prefix", ["raw/vendor=keywordsai/", "raw/vendor=langdock/account=eu%2Facme/", "raw/x/"])
+def test_a_prefix_is_all_that_is_listed(s3_client: Any, copy: Copy, prefix: str) -> None:
+    shelf, files = live(s3_client)
+    expected = {name for name in files if name.startswith(prefix)}
+    assert {entry.name for entry in copy.objects.list(prefix)} == expected
+    assert {entry.name for entry in S3Objects(s3_client, shelf.location).list(prefix)} == expected
+
+
+def test_keys_in_manifests_are_whole_in_a_bucket_and_cut_in_a_folder(tmp_path: Path) -> None:
+    bucket = S3Objects(None, ArchiveLocation("archive", "llm/usage"))
+    assert bucket.resolve(f"llm/usage/{NAME}") == NAME
+    assert bucket.resolve(f"llm/{NAME}") is None
+    assert bucket.resolve(NAME) is None
+    assert S3Objects(None, ArchiveLocation("archive", "")).resolve(NAME) == NAME
+    folder = FolderObjects(tmp_path)
+    assert folder.resolve(f"llm/usage/{NAME}") == folder.resolve(NAME) == NAME
+    assert folder.resolve(f"raw/vendor=old/{NAME}") == NAME
+    assert folder.resolve(f"draw/vendor=x/{NAME[4:]}") is None
+    assert folder.resolve("part-00000.csv") is None
+
+
+def test_a_large_file_comes_in_chunks(tmp_path: Path) -> None:
+    tmp_path.joinpath("part").write_bytes(bytes(2 * CHUNK_SIZE + 1))
+    assert [len(chunk) for chunk in FolderObjects(tmp_path).chunks("part")] == [CHUNK_SIZE, CHUNK_SIZE, 1]
+
+
+def test_a_selection_narrows_what_is_listed() -> None:
+    assert Selection().prefix == Selection(stream="users").prefix == Selection(account="a").prefix == "raw/"
+    assert Selection(vendor="langdock").prefix == "raw/vendor=langdock/"
+    assert Selection(vendor="langdock", account="eu/a=").prefix == "raw/vendor=langdock/account=eu%2Fa%3D/"
+    whole = Selection(vendor="langdock", account="a", stream="api_keys").prefix
+    assert whole == "raw/vendor=langdock/account=a/stream=api_keys/"
+
+
+def test_a_catalog_has_the_days_with_their_snapshots_in_order(copy: Copy) -> None:
+    catalog = load_catalog(copy.objects, Selection())
+    assert [(day.series, day.usage_date.day, len(day.manifests), len(day.parts)) for day in catalog.days] == [
+        (USERS, 1, 2, 2),
+        (API_KEYS, 1, 1, 1),
+        (API_KEYS, 2, 4, 2),
+        (API_KEYS, 3, 2, 0),
+        (API_KEYS, 5, 3, 2),
+    ]
+    assert all(list(day.manifests) == sorted(day.manifests) for day in catalog.days)
+    assert read_current(copy.objects, catalog.days[2]).revision == 2
+    assert catalog.foreign == ()
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "days", "gaps"),
+    [
+        (None, None, [1, 2, 3, 5], [(4, 4)]),
+        (2, 3, [2, 3], []),
+        (4, 4, [], [(4, 4)]),
+        (3, 8, [3, 5], [(4, 4), (6, 8)]),
+        (6, None, [], []),
+        (None, 4, [1, 2, 3], [(4, 4)]),
+    ],
+)
+def test_gaps_are_between_the_first_and_the_last_day_or_those_selected(
+    copy: Copy, since: int | None, until: int | None, days: list[int], gaps: list[tuple[int, int]]
+) -> None:
+    chosen = {name: date(2026, 1, day) for name, day in (("since", since), ("until", until)) if day}
+    catalog = load_catalog(copy.objects, Selection(vendor="langdock", **chosen))
+    assert [day.usage_date.day for day in catalog.days] == days
+    assert [(first.day, last.day) for _, first, last in catalog.gap_ranges()] == gaps
+    assert {series for series, _ in catalog.gaps()} <= {API_KEYS}
+
+
+def test_gaps_of_two_streams_are_not_one(copy: Copy) -> None:
+    catalog = load_catalog(copy.objects, Selection(since=date(2026, 1, 4), until=date(2026, 1, 4)))
+    assert [(series, first.day, last.day) for series, first, last in catalog.gap_ranges()] == [
+        (USERS, 4, 4),
+        (API_KEYS, 4, 4),
+    ]
+
+
+def test_a_day_with_a_part_only_is_a_gap(copy: Copy) -> None:
+    for path in copy.folder.rglob("stream=api_keys/usage_date=2026-01-02/*/_manifest.json"):
+        path.unlink()
+    catalog = load_catalog(copy.objects, Selection(vendor="langdock"))
+    assert [day.usage_date.day for day in catalog.days] == [1, 2, 3, 5]
+    assert [day.day for _, day in catalog.gaps()] == [2, 4]
+
+
+def test_what_is_not_there_is_said(copy: Copy, tmp_path: Path) -> None:
+    with pytest.raises(ConfigurationError, match=r"is of vendor 'langdok'.*usage-archive ls"):
+        load_catalog(copy.objects, Selection(vendor="langdok"))
+    with pytest.raises(ConfigurationError, match="is of vendor 'langdock', stream 'users'"):
+        load_catalog(copy.objects, Selection(vendor="langdock", stream="users"))
+    empty = tmp_path / "empty"
+    empty.mkdir()
+    with pytest.raises(ConfigurationError, match="there is no snapshot below raw/"):
+        load_catalog(FolderObjects(empty), Selection(vendor="langdock"))
+    with pytest.raises(ConfigurationError, match="is no folder"):
+        FolderObjects(tmp_path / "nowhere")
+    with pytest.raises(ConfigurationError, match="is later than"):
+        Selection(since=date(2026, 1, 2), until=date(2026, 1, 1))
+
+
+def test_files_that_cannot_be_read_are_an_error_of_this_package(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    with pytest.raises(ArchiveCorruptError, match="Gone"):
+        list(objects.chunks("raw"))
+    tmp_path.joinpath("raw").mkdir()
+    with pytest.raises(ArchiveUnavailableError, match="could not be read"):
+        list(objects.chunks("raw"))
+
+
+def test_a_missing_object_of_a_bucket_is_named_so(s3_client: Any) -> None:
+    with pytest.raises(ArchiveCorruptError, match="Gone"):
+        list(S3Objects(s3_client, ArchiveLocation("archive", "nowhere")).chunks("raw/x"))
+    with pytest.raises(ArchiveAccessError, match="does not exist"):
+        list(S3Objects(s3_client, ArchiveLocation("achrive", "")).list("raw/"))
+
+
+def test_a_body_goes_on_where_its_connection_broke(canned_server: Any, canned: Any, s3_server: Any) -> None:
+    head = {"ETag": '"tag"', "Content-Length": "10"}
+    server = canned_server(
+        [
+            canned(200, b"01234", head, has_length=False),
+            canned(206, b"567", head | {"Content-Length": "5"}, has_length=False),
+            canned(206, b"89", {"ETag": '"tag"'}),
+        ]
+    )
+    client = s3_server.client(endpoint_url=server.url)
+    assert b"".join(S3Objects(client, ArchiveLocation("archive", "")).chunks("raw/x")) == b"0123456789"
+    client.close()
+    assert [headers.get("range") for _, headers in server.requests] == [None, "bytes=5-", "bytes=8-"]
+    assert [headers.get("if-match") for _, headers in server.requests] == [None, '"tag"', '"tag"']
+
+
+def test_a_body_that_breaks_again_and_again_is_given_up(canned_server: Any, canned: Any, s3_server: Any) -> None:
+    server = canned_server([canned(200, b"0", {"ETag": '"tag"', "Content-Length": "9"}, has_length=False)])
+    client = s3_server.client(endpoint_url=server.url)
+    with pytest.raises(ArchiveUnavailableError):
+        list(S3Objects(client, ArchiveLocation("archive", "")).chunks("raw/x"))
+    client.close()
+    assert len(server.requests) == 4
+
+
+def test_an_object_in_cold_storage_is_named_so(canned_server: Any, canned: Any, s3_server: Any) -> None:
+    body = b"<Error><Code>InvalidObjectState</Code><Message>x</Message></Error>"
+    client = s3_server.client(endpoint_url=canned_server([canned(403, body)]).url)
+    with pytest.raises(ArchiveCorruptError, match=r"storage class.*restore-object"):
+        list(S3Objects(client, ArchiveLocation("archive", "")).chunks("raw/x"))
+    client.close()
+
+
+def test_work_in_threads_keeps_its_order_and_stops_at_an_error() -> None:
+    assert list(map_in_order(str, range(100), 8)) == [str(number) for number in range(100)]
+    done = []
+
+    def work(number: int) -> None:
+        if number == 3:
+            raise ArchiveUnavailableError("no")
+        done.append(number)
+
+    with pytest.raises(ArchiveUnavailableError):
+        list(map_in_order(work, range(100_000), 2))
+    assert len(done) < 100_000
+
+
+def test_order_of_a_listing_does_not_matter(copy: Copy) -> None:
+    class Reversed(FolderObjects):
+        def list(self, prefix: str) -> Any:
+            return reversed([*FolderObjects.list(self, prefix)])
+
+    make: Callable[[Any], Any] = lambda objects: load_catalog(objects, Selection())  # noqa: E731
+    assert make(Reversed(copy.folder)) == make(copy.objects)
+    assert Series("langdock", "eu/acme", "api_keys") in make(copy.objects).dates
