@@ -87,8 +87,6 @@ def decompress(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
             pending = engine.unconsumed_tail
         if pending or engine.unused_data:
             raise zlib.error("bytes behind the end")
-    if rest := engine.flush():
-        yield rest
     if not engine.eof:
         raise zlib.error("cut off")
 

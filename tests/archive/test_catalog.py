@@ -149,6 +149,20 @@ def test_files_that_cannot_be_read_are_an_error_of_this_package(tmp_path: Path) 
         list(objects.chunks("raw"))
 
 
+def test_a_file_in_place_of_the_folder_and_a_link_to_nowhere_are_errors(tmp_path: Path) -> None:
+    objects = FolderObjects(tmp_path)
+    root = tmp_path / "raw"
+    root.write_bytes(b"")
+    with pytest.raises(ArchiveUnavailableError, match="raw could not be read"):
+        list(objects.list("raw/"))
+    root.unlink()
+    root.mkdir()
+    root.joinpath("link").symlink_to("nowhere")
+    (entry,) = objects.list("raw/")
+    with pytest.raises(ArchiveCorruptError, match="Gone"):
+        list(objects.chunks(entry.name))
+
+
 def test_a_missing_object_of_a_bucket_is_named_so(s3_client: Any) -> None:
     with pytest.raises(ArchiveCorruptError, match="Gone"):
         list(S3Objects(s3_client, ArchiveLocation("archive", "nowhere")).chunks("raw/x"))
@@ -185,6 +199,14 @@ def test_an_object_in_cold_storage_is_named_so(canned_server: Any, canned: Any, 
     body = b"<Error><Code>InvalidObjectState</Code><Message>x</Message></Error>"
     client = s3_server.client(endpoint_url=canned_server([canned(403, body)]).url)
     with pytest.raises(ArchiveCorruptError, match=r"storage class.*restore-object"):
+        list(S3Objects(client, ArchiveLocation("archive", "")).chunks("raw/x"))
+    client.close()
+
+
+def test_an_object_that_may_not_be_read_is_an_access_error(canned_server: Any, canned: Any, s3_server: Any) -> None:
+    body = b"<Error><Code>AccessDenied</Code><Message>x</Message></Error>"
+    client = s3_server.client(endpoint_url=canned_server([canned(403, body)]).url)
+    with pytest.raises(ArchiveAccessError, match="refused GetObject"):
         list(S3Objects(client, ArchiveLocation("archive", "")).chunks("raw/x"))
     client.close()
 

@@ -175,6 +175,11 @@ def test_show_cat_of_a_part_tampered_with_is_an_error(run: Run, copy: Copy) -> N
     status, _, err = run("show", "2026-01-01", "--cat", "--stream", "users")
     assert status == 2
     assert "is not what its manifest says" in err
+    path = copy.find("stream=api_keys/usage_date=2026-01-01/*/part-*")
+    path.write_bytes(path.read_bytes()[:-1])
+    status, _, err = run("show", "2026-01-01", "--cat", "--stream", "api_keys")
+    assert status == 2
+    assert "is a damaged gzip file" in err
 
 
 def test_diff_shows_what_changed(run: Run) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import gzip
 import hashlib
 import json
+import random
 from collections.abc import Callable, Iterator
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
@@ -14,8 +15,8 @@ import pytest
 from samples import FIRST, JSON_FIRST, NOW, USERS, Copy, Shelf, download, live
 
 from airflow_usage_provider.archive.catalog import Selection, load_catalog
-from airflow_usage_provider.archive.objects import FolderObjects, S3Objects
-from airflow_usage_provider.archive.parts import digest_part
+from airflow_usage_provider.archive.objects import CHUNK_SIZE, FolderObjects, S3Objects
+from airflow_usage_provider.archive.parts import decompress, digest_part
 from airflow_usage_provider.archive.verify import verify_archive
 
 DAY_1, DAY_2, DAY_3, DAY_5 = (f"usage_date=2026-01-0{day}" for day in (1, 2, 3, 5))
@@ -270,6 +271,24 @@ def test_a_gzip_file_that_was_archived_damaged_is_told_apart_from_one_damaged_si
         entry = {"bytes": len(body), "sha256": hashlib.sha256(body).hexdigest()}
         copy.edit(copy.find(manifests(DAY_1)), files=lambda files, entry=entry: [files[0] | entry])
         assert copy.findings() == [("altered part", "is a damaged gzip file, and was one when it was archived")]
+
+
+def test_a_gzip_file_damaged_at_its_begin_is_hashed_to_its_end(copy: Copy) -> None:
+    path = copy.find(CSV_PARTS)
+    body = bytes(10) + gzip.compress(random.Random(1).randbytes(3 << 20))
+    path.write_bytes(body)
+    digest = digest_part(FolderObjects(path.parent), path.name)
+    assert (digest.bytes, digest.sha256) == (len(body), hashlib.sha256(body).hexdigest())
+    assert (digest.raw_bytes, digest.raw_sha256) == (None, None)
+
+
+@pytest.mark.parametrize("size", [0, 1, CHUNK_SIZE - 1, CHUNK_SIZE, CHUNK_SIZE + 1, 5 * CHUNK_SIZE])
+@pytest.mark.parametrize("step", [1000, CHUNK_SIZE])
+def test_decompression_gives_every_byte_in_bounded_chunks(size: int, step: int) -> None:
+    stored = gzip.compress(bytes(size))
+    chunks = list(decompress(stored[at : at + step] for at in range(0, len(stored), step)))
+    assert b"".join(chunks) == bytes(size)
+    assert max(map(len, chunks), default=0) <= CHUNK_SIZE
 
 
 def test_a_part_without_a_manifest_is_in_flight_for_a_day(copy: Copy) -> None:

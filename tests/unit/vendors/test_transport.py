@@ -4,10 +4,14 @@ from __future__ import annotations
 
 import socket
 import time
+from collections.abc import Callable, Iterator
 
 import pytest
 
 from airflow_usage_provider.vendors.transport import Deadline, is_public_address
+
+Pair = tuple[socket.socket, socket.socket]
+Start = Callable[[float], Deadline]
 
 
 @pytest.mark.parametrize(
@@ -82,48 +86,67 @@ def test_a_name_is_no_address_and_left_to_the_connected_socket(host: str) -> Non
         is_public_address(host)
 
 
-def test_a_deadline_ends_a_read_that_would_wait_for_ever() -> None:
+@pytest.fixture
+def pair() -> Iterator[tuple[socket.socket, socket.socket]]:
+    """Two connected sockets that wait five seconds for each other."""
     left, right = socket.socketpair()
     with left, right:
-        deadline = Deadline(0.05)
-        deadline.start()
-        deadline.attach(left)
         left.settimeout(5)
-        assert left.recv(1) == b""
-        assert deadline.has_passed
+        right.settimeout(5)
+        yield left, right
 
 
-def test_a_deadline_that_has_passed_ends_a_socket_attached_late() -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        deadline = Deadline(0.001)
-        deadline.start()
-        while not deadline.has_passed:
-            time.sleep(0.001)
-        deadline.attach(left)
-        left.settimeout(5)
-        assert left.recv(1) == b""
+@pytest.fixture
+def start_deadline() -> Iterator[Callable[[float], Deadline]]:
+    """Start deadlines that end with the test."""
+    started: list[Deadline] = []
 
+    def start(seconds: float) -> Deadline:
+        started.append(Deadline(seconds))
+        started[-1].start()
+        return started[-1]
 
-def test_a_cancelled_deadline_ends_nothing() -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        deadline = Deadline(0.02)
-        deadline.start()
-        deadline.attach(left)
+    yield start
+    for deadline in started:
         deadline.cancel()
-        left.settimeout(0.06)
-        with pytest.raises(TimeoutError):
-            left.recv(1)
-        assert not deadline.has_passed
 
 
-def test_a_deadline_survives_a_socket_that_is_closed_already() -> None:
-    left, right = socket.socketpair()
-    with left, right:
-        deadline = Deadline(0.01)
-        deadline.attach(left)
-        left.close()
-        deadline.start()
-        while not deadline.has_passed:
-            time.sleep(0.001)
+def await_passing(deadline: Deadline) -> None:
+    while not deadline.has_passed:
+        time.sleep(0.001)
+
+
+def test_a_deadline_ends_a_read_that_would_wait_for_ever(pair: Pair, start_deadline: Start) -> None:
+    deadline = start_deadline(0.05)
+    deadline.attach(pair[0])
+    assert pair[0].recv(1) == b""
+    assert deadline.has_passed
+
+
+def test_a_deadline_that_has_passed_ends_a_socket_attached_late(pair: Pair, start_deadline: Start) -> None:
+    deadline = start_deadline(0.001)
+    await_passing(deadline)
+    deadline.attach(pair[0])
+    assert pair[0].recv(1) == b""
+
+
+def test_a_cancelled_deadline_ends_nothing(pair: Pair, start_deadline: Start) -> None:
+    deadline = start_deadline(0.02)
+    deadline.attach(pair[0])
+    deadline.cancel()
+    pair[0].settimeout(0.06)
+    with pytest.raises(TimeoutError):
+        pair[0].recv(1)
+    assert not deadline.has_passed
+
+
+def test_a_deadline_ends_the_connection_though_its_socket_object_is_closed(pair: Pair, start_deadline: Start) -> None:
+    deadline = start_deadline(0.02)
+    deadline.attach(pair[0])
+    pair[0].close()
+    assert pair[1].recv(1) == b""
+    assert deadline.has_passed
+
+
+def test_a_deadline_without_a_socket_just_passes(start_deadline: Start) -> None:
+    await_passing(start_deadline(0.001))
