@@ -10,7 +10,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui setup unit test lint types constraints clean
+.PHONY: help demo demo-ui setup unit test lint types constraints wheel clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -45,6 +45,9 @@ constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versi
 	sed -e "/sys_platform == 'win32'/d" -e "s/ ; python_full_version < '[0-9.]*' or sys_platform != 'win32'$$//" \
 	  build-constraints.txt > constraints.txt
 	rm build-constraints.txt
+
+wheel: .venv/with-uv ## dist/airflow_usage_provider-*.whl
+	$(UV) build --quiet --wheel --out-dir dist .
 
 clean: ## remove what the other targets made
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

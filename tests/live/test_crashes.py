@@ -60,7 +60,7 @@ class Vendor:
 
     def kill(self) -> None:
         self.process.kill()
-        self.process.wait()
+        self.process.communicate()
 
 
 @pytest.fixture(scope="module")
@@ -217,13 +217,14 @@ def test_a_triggerer_that_is_killed_while_waiting_is_replaced_and_the_sensor_end
     for process in triggerers:
         process.kill()
     port = find_free_ports(1)[0]
-    replacement = subprocess.Popen(
-        [str(airflow.python), "-m", "airflow", "triggerer", "--skip-serve-logs"],
-        env={**airflow.env, "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port)},
-        stdout=(Path(airflow.home) / "second-triggerer.log").open("wb"),
-        stderr=subprocess.STDOUT,
-        start_new_session=True,
-    )
+    with Path(airflow.home, "second-triggerer.log").open("wb") as log:
+        replacement = subprocess.Popen(
+            [str(airflow.python), "-m", "airflow", "triggerer", "--skip-serve-logs"],
+            env={**airflow.env, "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(port)},
+            stdout=log,
+            stderr=subprocess.STDOUT,
+            start_new_session=True,
+        )
     try:
         await_success(airflow, "triggerer")
         assert_one_answer(s3, "triggerer")
