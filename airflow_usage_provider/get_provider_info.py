@@ -163,6 +163,12 @@ def get_provider_info() -> dict[str, Any]:
                         "api_keys,api_keys:model,users,agents,projects,models",
                         "api_keys,api_keys:model",
                     ),
+                    "keywordsai_pool": _option(
+                        "Airflow pool of the tasks that ask Keywords AI; it must exist.", "default_pool", "keywordsai"
+                    ),
+                    "langdock_pool": _option(
+                        "Airflow pool of the tasks that ask Langdock; it must exist.", "default_pool", "langdock"
+                    ),
                     "timezone": _option(
                         "IANA name of the zone whose midnights bound a usage date.", "UTC", "Europe/Berlin"
                     ),

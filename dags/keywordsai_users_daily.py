@@ -13,6 +13,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.providers.standard.sensors.date_time import DateTimeSensor
 from airflow.sdk import DAG, Param, task, task_group
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -20,6 +21,8 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 from airflow_usage_provider.compat import AirflowFailException
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
+
+POOL = conf.get("usage_provider", "keywordsai_pool", fallback="default_pool")
 
 with DAG(
     dag_id="keywordsai_users_daily",
@@ -64,6 +67,7 @@ with DAG(
             timezone=timezone,
             lookback_days=lookback_days,
             keywordsai_conn_id=keywordsai_conn_id,
+            pool=POOL,
             map_index_template="{{ task.keywordsai_conn_id }}",
         )
 

@@ -14,6 +14,7 @@ from __future__ import annotations
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
+from airflow.configuration import conf
 from airflow.providers.standard.sensors.date_time import DateTimeSensor
 from airflow.sdk import DAG, Param, task, task_group
 from airflow.timetables.interval import CronDataIntervalTimetable
@@ -22,6 +23,8 @@ from airflow_usage_provider.compat import AirflowFailException
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
 from airflow_usage_provider.sensors.langdock import LangdockExportSensor
+
+POOL = conf.get("usage_provider", "langdock_pool", fallback="default_pool")
 
 with DAG(
     dag_id="langdock_usage_daily",
@@ -71,6 +74,7 @@ with DAG(
             "group_by": group_by,
             "usage_date": usage_date,
             "timezone": timezone,
+            "pool": POOL,
             "map_index_template": "{{ task.langdock_conn_id }} {{ task.stream }} {{ task.group_by or '' }}",
         }
         wait = LangdockExportSensor(

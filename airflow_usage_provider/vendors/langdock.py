@@ -1,37 +1,30 @@
 """Langdock's usage export: an answer that names a CSV behind a signed URL, or JSON at once.
 
-``recordCount`` is the vendor's word on how many records the file has; a file with another number is incomplete. A
-signed URL never leaves the object that asked for it: it is used at once, and asked for anew when it does not serve.
+The request names a day by its wall-clock time in its zone. What an error status means is in the body's words, in either
+of the vendor's two shapes.
 """
 
 from __future__ import annotations
 
-from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
-from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn, TypeGuard
+from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
-    DownloadExpiredError,
     ExportTooLargeError,
-    IncompleteSnapshotError,
     InvalidBodyError,
-    RateLimitedError,
     RequestRejectedError,
     UsageProviderError,
-    VendorUnavailableError,
 )
-from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, load_zone
+from airflow_usage_provider.models import UsageWindow, load_zone
 from airflow_usage_provider.vendors.answers import ApiResponse
-from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
 from airflow_usage_provider.vendors.download import Downloader
 from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, HttpClient
-from airflow_usage_provider.vendors.json_records import iter_records, read_members
+from airflow_usage_provider.vendors.langdock_export import LangdockExport
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Mapping
 
     from airflow_usage_provider.vendors.base import VendorConnection
     from airflow_usage_provider.vendors.exchange import Exchange
@@ -161,7 +154,7 @@ class Langdock:
         document = answer.json()
         data = document.get("data") if isinstance(document, dict) and document.get("success") is not False else None
         count = data.get("recordCount") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not _is_count(count):
+        if not isinstance(data, dict) or not is_count(count):
             raise self._error(InvalidBodyError, "The answer is not the envelope of an export", query)
         url = data.get("downloadUrl")
         date_range = data.get("dateRange")
@@ -231,128 +224,8 @@ class Langdock:
         return self.http.error(kind, message, stream=query.stream, url=self.http.url(query.path), **details)
 
 
-class LangdockExport:
-    """An export as it was sent: CSV from the signed URL, or the JSON route's records as JSON Lines."""
-
-    def __init__(self, vendor: Langdock, query: ExportQuery) -> None:
-        self._vendor = vendor
-        self._query = query
-
-    @property
-    def name(self) -> str:
-        """Name of the stream in the archive."""
-        return self._query.archive_stream
-
-    @property
-    def file_format(self) -> FileFormat:
-        """CSV or JSON Lines."""
-        return FileFormat.JSON_LINES if self._query.output_format == "json" else FileFormat.CSV
-
-    @property
-    def request(self) -> Mapping[str, Any]:
-        """Method, path and body."""
-        return {"method": "POST", "path": self._query.path, "parameters": self._query.body}
-
-    def read(self) -> Generator[bytes, None, StreamFacts]:
-        """
-        Yield the export's bytes, return the facts.
-
-        :raises IncompleteSnapshotError: the body was cut, or has another number of records than the vendor said.
-        """
-        return (yield from self._read_json() if self._query.output_format == "json" else self._read_csv())
-
-    def _read_csv(self) -> Generator[bytes, None, StreamFacts]:
-        export, download = self._open_download()
-        if download is None:
-            return StreamFacts(rows=0, vendor_rows=0, window_returned=export.date_range)
-        counter = CsvRecordCounter()
-        with download, self._named_errors():
-            for chunk in download.iter_chunks():
-                counter.feed(chunk)
-                yield chunk
-            counter.finish()
-        self._check_count(counter.rows, export.record_count)
-        if not download.has_end and not counter.is_terminated:
-            self._refuse("The download has neither a length nor a final line end, so nothing proves that it is whole")
-        return StreamFacts(
-            rows=counter.rows,
-            vendor_rows=export.record_count,
-            columns=counter.columns,
-            envelope={"dataType": export.data_type} if export.data_type else {},
-            window_returned=export.date_range,
-        )
-
-    def _open_download(self) -> tuple[Export, Exchange | None]:
-        """Ask for an export, and for another one while its signed URL does not serve."""
-        http, stream = self._vendor.http, self._query.stream
-
-        def ask() -> tuple[Export, Exchange | None]:
-            export = self._vendor.create_export(self._query)
-            if export.download_url is None:
-                if export.record_count:
-                    self._refuse(f"The vendor announces {export.record_count} records and no download URL")
-                return export, None
-            download = http.retrying(VendorUnavailableError, RateLimitedError)(
-                self._vendor.downloader.open, export.download_url, stream=stream
-            )
-            return export, download
-
-        return http.retrying(DownloadExpiredError)(ask)
-
-    def _read_json(self) -> Generator[bytes, None, StreamFacts]:
-        exchange = self._vendor.open_json(self._query)
-        if exchange is None:
-            return StreamFacts(rows=0, vendor_rows=0)
-        rows, columns = 0, dict[str, None]()
-        with exchange, self._named_errors():
-            chunks = exchange.iter_chunks()
-            head = next(chunks, b"")
-            self._vendor.http.refuse_markup(head, exchange.status, self._query.path, stream=self._query.stream)
-            records = iter_records(chain([head], chunks), "data")
-            while True:
-                try:
-                    record = next(records)
-                except StopIteration as end:
-                    envelope: dict[str, Any] = end.value
-                    break
-                rows += 1
-                columns.update(dict.fromkeys(read_members(record)))
-                yield record + b"\n"
-        metadata = envelope.get("metadata")
-        metadata = metadata if isinstance(metadata, dict) and envelope.get("success") is not False else {}
-        announced = metadata.get("recordCount")
-        if not _is_count(announced):
-            self._refuse("The answer is not the envelope of an export", InvalidBodyError)
-        self._check_count(rows, announced)
-        return StreamFacts(
-            rows=rows,
-            vendor_rows=announced,
-            columns=tuple(columns),
-            envelope={name: metadata[name] for name in ("dataType",) if name in metadata},  # no other: URLs are secret
-            window_returned=metadata.get("dateRange"),
-        )
-
-    def _check_count(self, rows: int, announced: int) -> None:
-        if rows != announced:
-            self._refuse(f"The export has {rows} records, the vendor announced {announced}")
-
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Add vendor, connection and stream to what the record readers raise."""
-        try:
-            yield
-        except (IncompleteSnapshotError, InvalidBodyError) as error:
-            if error.vendor:
-                raise
-            self._refuse(error.message, type(error))
-
-    def _refuse(self, message: str, kind: type[UsageProviderError] = IncompleteSnapshotError) -> NoReturn:
-        raise self._vendor.http.error(
-            kind, message, stream=self._query.stream, next_step="Nothing was archived; try again later."
-        ) from None
-
-
-def _is_count(value: object) -> TypeGuard[int]:
+def is_count(value: object) -> TypeGuard[int]:
+    """Whether a vendor's value is a number of records."""
     return isinstance(value, int) and not isinstance(value, bool) and value >= 0
 
 

@@ -74,7 +74,18 @@ def test_a_bundled_dag_is_paused_tagged_owned_and_explained(dags, name):
 
 
 @pytest.mark.parametrize("name", TASKS)
-def test_parsing_reads_no_configuration_and_imports_nothing_heavy(name):
+def test_tasks_that_ask_the_vendor_run_in_its_pool(name):
+    vendor = name.partition("_")[0]
+    folder = UsageDagBundle(name="usage").path
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import {name} as m\n"
+    code += "print(*sorted(task.task_id for task in m.dag.tasks if task.pool == 'ours'))"
+    env = {**os.environ, f"AIRFLOW__USAGE_PROVIDER__{vendor.upper()}_POOL": "ours"}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert answer.stdout.split() == [task for task in TASKS[name] if "." in task]
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_parsing_does_without_servers_and_a_valid_configuration_and_imports_nothing_heavy(name):
     folder = UsageDagBundle(name="usage").path
     code = f"""
 import socket, sys, airflow.sdk, airflow.timetables.interval, airflow.providers.standard.sensors.date_time

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterator
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -13,6 +15,7 @@ import pytest
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
     DownloadExpiredError,
+    IncompleteSnapshotError,
     RateLimitedError,
     RequestRejectedError,
     UsageProviderError,
@@ -56,6 +59,35 @@ def test_a_download_sends_no_credentials(secret: str, downloader: Maker, canned_
     path, headers = server.requests[0]
     assert path == secret
     assert not {"authorization", "cookie", "referer", "origin", "range"} & set(headers)
+
+
+def test_a_netrc_file_is_not_asked(
+    downloader: Maker, canned_server: Any, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    netrc = tmp_path / "netrc"
+    netrc.write_text("machine 127.0.0.1 login canary password canary\n")
+    monkeypatch.setenv("NETRC", str(netrc))
+    server = canned_server()
+    fetch(downloader(), server.url)
+    assert "authorization" not in server.requests[0][1]
+
+
+@pytest.mark.parametrize(("status", "headers"), [(206, {}), (200, {"Content-Range": "bytes 0-1/9"})])
+def test_a_part_of_the_file_is_not_taken_for_all_of_it(
+    downloader: Maker, canned_server: Any, canned: Any, status: int, headers: dict[str, str]
+) -> None:
+    server = canned_server([canned(status, b"a\n", headers)])
+    with pytest.raises(IncompleteSnapshotError, match="a part of the file"):
+        downloader().open(server.url, stream="users")
+
+
+def test_no_log_of_the_libraries_holds_the_url(
+    canary: str, secret: str, downloader: Maker, canned_server: Any, canned: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG)
+    server = canned_server([canned(302, b"", {"Location": f"/next?X-Signature={canary}"}), canned(body=b"a\n")])
+    fetch(downloader(), server.url + secret)
+    assert canary not in caplog.text
 
 
 def test_a_probe_asks_for_one_byte(downloader: Maker, canned_server: Any, canned: Any) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import pickle
+import socket
 import ssl
 import time
 import traceback
@@ -196,6 +197,26 @@ def test_a_kept_connection_is_not_cut_off_by_the_deadline_of_an_earlier_answer(
         assert exchange.read(10) == b"abc"
 
 
+def test_a_kept_connection_has_the_deadline_of_each_answer(ask: Ask, sandbox: Any) -> None:
+    url = f"{sandbox.url}/api/users/"
+    ask(url, auth=bearer("sk-acme;users=1")).read(100_000)
+    begun = time.monotonic()
+    with (
+        ask(url, auth=bearer("sk-acme;trickle=1"), seconds=0.3) as exchange,
+        pytest.raises(VendorUnavailableError, match="took longer"),
+    ):
+        exchange.read(100_000)
+    assert time.monotonic() - begun < 2
+
+
+def test_a_tls_handshake_that_does_not_come_ends_at_the_deadline(ask: Ask) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as silent:
+        begun = time.monotonic()
+        with pytest.raises(VendorUnavailableError, match="took longer"):
+            ask(f"https://127.0.0.1:{silent.getsockname()[1]}", timeout=(20.0, 20.0), seconds=0.2)
+        assert time.monotonic() - begun < 2
+
+
 def test_nobody_there_is_unavailable(ask: Ask, dead_url: str) -> None:
     with pytest.raises(VendorUnavailableError, match="The request failed"):
         ask(dead_url)
@@ -221,6 +242,16 @@ def test_a_redirect_is_told_and_not_followed(ask: Ask, canned_server: ServerMake
     with ask(server.url) as exchange:
         assert exchange.redirect_target == "/elsewhere"
     assert len(server.requests) == 1
+
+
+def test_the_body_of_a_redirect_is_not_read(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
+    server = canned_server([canned(302, bytes(60_000_000), {"Location": "/elsewhere"})])
+    tracemalloc.start()
+    try:
+        ask(server.url).close()
+        assert tracemalloc.get_traced_memory()[1] < 10_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_cookies_are_forgotten(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:

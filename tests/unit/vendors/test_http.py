@@ -165,6 +165,15 @@ def test_a_wait_asked_of_one_request_holds_back_the_others(
     assert fake_time.slept == [9.0]
 
 
+def test_the_wait_is_kept_by_the_request_and_by_all_others_of_its_limiter(client_to: ClientMaker) -> None:
+    own: list[float] = []
+    others: list[float] = []
+    limiter = RateLimiter(0, clock=lambda: 0.0, sleep=others.append)
+    client = client_to("sk-acme;error=429;retry_after=7;error_times=1", sleep=own.append, limiter=limiter)
+    assert get(client).status == 200
+    assert (own, others) == ([7.0], [7.0])
+
+
 def test_the_limiter_keeps_requests_under_the_connections_rate(client_to: ClientMaker, fake_time: Any) -> None:
     limiter = RateLimiter(2, clock=fake_time.clock, sleep=fake_time.sleep)
     client = client_to("sk-acme;rate_limit=5", limiter=limiter)

@@ -109,6 +109,11 @@ def test_pages_are_built_from_our_own_parameters_on_the_configured_base(open_use
         }
 
 
+def test_a_base_that_ends_in_api_is_taken_as_the_vendors_own_client_takes_it(open_users: Open, sandbox: Any) -> None:
+    assert len(read(open_users("users=5", base_url=f"{sandbox.url}/api"))[0]) == 5
+    assert sandbox.requests[0].path == "/api/users/"
+
+
 @pytest.mark.parametrize("switches", ["users=25;repeat_page=2", "users=25;repeat_page=3", "users=25;next=loop"])
 def test_pages_that_go_in_circles_are_an_incomplete_listing(open_users: Open, switches: str) -> None:
     with pytest.raises(IncompleteSnapshotError, match=r"repeats an earlier page|is next") as caught:

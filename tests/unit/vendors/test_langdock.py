@@ -181,6 +181,12 @@ def test_what_is_not_proven_whole_is_refused_with_the_streams_name(
     assert (caught.value.vendor, caught.value.stream, caught.value.connection) == ("langdock", "api_keys", "under_test")
 
 
+def test_an_error_of_the_download_keeps_its_own_words(langdock: Connect) -> None:
+    with pytest.raises(IncompleteSnapshotError, match="announced end") as caught:
+        export(langdock("download=cut"))
+    assert (caught.value.url, caught.value.next_step) == ("http://127.0.0.1", "Try again.")
+
+
 def test_html_in_place_of_the_file_is_an_invalid_body(langdock: Connect) -> None:
     with pytest.raises(InvalidBodyError, match="HTML") as caught:
         export(langdock("download=html"))
