@@ -79,6 +79,14 @@ class Archive:
         key = self.find_latest(series, window)
         return Manifest.from_json(self.bucket.read(key), key=key) if key else None
 
+    def read_previous(self, manifest: Manifest) -> Manifest | None:
+        """Return the manifest that a manifest follows; None if it is the first of its day."""
+        if manifest.previous is None:
+            return None
+        series = Series(manifest.vendor, manifest.account, manifest.stream)
+        key = self.manifest_key(series, date.fromisoformat(manifest.usage_date), manifest.previous)
+        return Manifest.from_json(self.bucket.read(key), key=key)
+
     def find_latest(self, series: Series, window: UsageWindow) -> str | None:
         """Return the key of the newest manifest of a day; None if there is none."""
         found = ((key, ArchiveKey.parse(key)) for key in self.bucket.list_keys(self.day_prefix(series, window)))

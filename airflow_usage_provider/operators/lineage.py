@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias
@@ -10,25 +9,37 @@ from airflow.sdk import Asset, AssetAlias
 from airflow_usage_provider.compat import get_hook_lineage_collector
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping, Sequence
+
     from airflow_usage_provider.archive.keys import ArchiveLocation
     from airflow_usage_provider.archive.manifest import Manifest
+    from airflow_usage_provider.archive.snapshot import Archive
 
-Committed = Sequence[tuple[dict[str, Any], "Manifest"]]
+_SERIES = ("vendor", "account", "stream")
 
 
-def report(operator: Any, context: Mapping[str, Any], location: ArchiveLocation, committed: Committed) -> None:
+def summarize(archive: Archive, manifest: Manifest) -> dict[str, Any]:
+    """Return what a task returns of one day."""
+    return {
+        **{name: getattr(manifest, name) for name in (*_SERIES, "usage_date", "snapshot_id")},
+        "manifest_uri": archive.manifest_uri(manifest),
+        "rows": manifest.rows,
+        "bytes": _size(manifest),
+        **{name: getattr(manifest, name) for name in ("empty", "unchanged", "revision")},
+    }
+
+
+def report(operator: Any, context: Mapping[str, Any], archive: Archive, manifests: Sequence[Manifest]) -> None:
     """
     Emit an event for the stream's asset, and for each asset the DAG author gave as an outlet.
 
-    :param committed: summary and manifest of each day, newest first.
+    :param manifests: one for each day, newest first.
     """
-    if not committed:
-        return
-    summary = committed[0][0]
-    asset = stream_asset(location, summary["vendor"], summary["account"], summary["stream"])
+    first = manifests[0]
+    asset = stream_asset(archive.location, first.vendor, first.account, first.stream)
     extra = {
-        **{name: summary[name] for name in ("vendor", "account", "stream")},
-        "snapshots": [_without_series(summary) for summary, _ in committed],
+        **{name: getattr(first, name) for name in _SERIES},
+        "snapshots": [_describe(archive, manifest) for manifest in manifests],
     }
     _report_hook_lineage(operator, asset)
     events = context.get("outlet_events")
@@ -49,8 +60,18 @@ def stream_asset(location: ArchiveLocation, vendor: str, account: str, stream: s
     return Asset(name=f"{vendor}/{account}/{stream}", uri=location.uri(prefix), group="usage")
 
 
-def _without_series(summary: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in summary.items() if name not in {"vendor", "account", "stream"}}
+def _describe(archive: Archive, manifest: Manifest) -> dict[str, Any]:
+    """Return the summary of a day, and how much a revised one differs from the revision before."""
+    summary = {name: value for name, value in summarize(archive, manifest).items() if name not in _SERIES}
+    previous = None if manifest.unchanged else archive.read_previous(manifest)
+    if previous is not None:
+        summary["rows_difference"] = manifest.rows - previous.rows
+        summary["bytes_difference"] = _size(manifest) - _size(previous)
+    return summary
+
+
+def _size(manifest: Manifest) -> int:
+    return sum(entry.bytes for entry in manifest.files)
 
 
 def _report_hook_lineage(operator: Any, asset: Asset) -> None:

@@ -131,20 +131,18 @@ class UsageSnapshotToS3Operator(BaseOperator):
         self, windows: list[UsageWindow], streams: list[VendorStream], account: str, context: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         archive = self._open_archive()
-        committed: list[tuple[dict[str, Any], Manifest]] = []
+        manifests: list[Manifest] = []
         failures: list[tuple[UsageWindow, UsageProviderError]] = []
         for window, stream in zip(windows, streams, strict=True):
             try:
-                manifest = self._archive_day(archive, account, stream, window, context)
+                manifests.append(self._archive_day(archive, account, stream, window, context))
             except UsageProviderError as error:
                 self.log.error("%s of %s was not archived: %s", stream.name, window.usage_date, error)  # noqa: TRY400
                 failures.append((window, error))
-                continue
-            committed.append((summarize(archive, manifest), manifest))
         if failures:
             _raise_failures(failures, len(windows))
-        lineage.report(self, context, archive.location, committed)
-        return [summary for summary, _ in committed]
+        lineage.report(self, context, archive, manifests)
+        return [lineage.summarize(archive, manifest) for manifest in manifests]
 
     def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:
         zone = load_zone(self.timezone)
@@ -245,23 +243,6 @@ class UsageSnapshotToS3Operator(BaseOperator):
     def _maturity(self, window: UsageWindow) -> str:
         age = datetime.now(load_zone(self.timezone)).date() - window.usage_date
         return "final" if age.days > int(self.lookback_days) else "provisional"
-
-
-def summarize(archive: Archive, manifest: Manifest) -> dict[str, Any]:
-    """Return what a task returns of one day."""
-    return {
-        "vendor": manifest.vendor,
-        "account": manifest.account,
-        "stream": manifest.stream,
-        "usage_date": manifest.usage_date,
-        "snapshot_id": manifest.snapshot_id,
-        "manifest_uri": archive.manifest_uri(manifest),
-        "rows": manifest.rows,
-        "bytes": sum(entry.bytes for entry in manifest.files),
-        "empty": manifest.empty,
-        "unchanged": manifest.unchanged,
-        "revision": manifest.revision,
-    }
 
 
 def _raise_failures(failures: list[tuple[UsageWindow, UsageProviderError]], days: int) -> None:

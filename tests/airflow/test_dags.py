@@ -188,6 +188,30 @@ def test_the_stream_asset_gets_an_event_with_the_summary(
     assert "sk-acme" not in json.dumps(extra)
 
 
+def test_a_revised_day_says_in_its_event_how_much_it_differs(
+    airflow_database, dags, connect_vendors, configure, archive_url
+):
+    from airflow.models.asset import AssetEvent, AssetModel
+    from airflow.utils.session import create_session
+    from sqlalchemy import select
+
+    configure()
+    for users in (40, 37):
+        connect_vendors(f"sk-acme;users={users}")
+        run(dags["keywordsai_users_daily"])
+    with create_session() as session:
+        extras = session.scalars(
+            select(AssetEvent.extra)
+            .join(AssetModel, AssetEvent.asset_id == AssetModel.id)
+            .where(AssetModel.uri.startswith(archive_url))
+            .order_by(AssetEvent.id)
+        ).all()
+    first, second = (extra["snapshots"][0] for extra in extras)
+    assert "rows_difference" not in first
+    assert (second["revision"], second["rows_difference"]) == (2, -3)
+    assert second["bytes_difference"] == second["bytes"] - first["bytes"] < 0
+
+
 @pytest.mark.parametrize("name", TASKS)
 @pytest.mark.parametrize(
     ("options", "sentence"),

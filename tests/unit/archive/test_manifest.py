@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import json
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import jsonschema
 import pytest
 
-from airflow_usage_provider.archive.manifest import FileEntry, Manifest, load_manifest_schema
+from airflow_usage_provider.archive.manifest import MANIFEST_VERSION, FileEntry, Manifest, load_manifest_schema
 from airflow_usage_provider.exceptions import ArchiveCorruptError
 
 ENTRY = FileEntry(
@@ -138,3 +139,21 @@ def test_the_schema_has_every_field_and_requires_it() -> None:
     assert set(schema["properties"]) == set(schema["required"]) == written
     assert set(schema["properties"]["files"]["items"]["required"]) == set(json.loads(MANIFEST.to_json())["files"][0])
     jsonschema.Draft202012Validator.check_schema(schema)
+
+
+@pytest.mark.parametrize("version", range(1, MANIFEST_VERSION + 1))
+def test_manifests_of_every_earlier_version_are_read(version: int) -> None:
+    body = (Path(__file__).parent / "data" / f"manifest-v{version}.json").read_bytes()
+    manifest = Manifest.from_json(body, key="k")
+    assert (manifest.manifest_version, manifest.usage_date, manifest.revision) == (version, "2026-11-20", 2)
+    assert [entry.rows for entry in manifest.files] == [manifest.rows]
+    assert is_valid(body)
+
+
+def test_the_documentation_describes_every_field_as_the_schema_does() -> None:
+    page = (Path(__file__).parents[3] / "docs" / "manifest.md").read_text()
+    schema = load_manifest_schema()
+    for fields in (schema["properties"], schema["properties"]["files"]["items"]["properties"]):
+        for name, described in fields.items():
+            assert f"| `{name}` |" in page
+            assert described["description"] in page
