@@ -39,29 +39,30 @@ def split_page(body: bytes, field: str) -> JsonPage:
     :raises InvalidBodyError: it is not a JSON object with such a list of objects.
     """
     try:
-        str(body, "utf-8")
-        members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
-        records = [
-            compact_record(bytes(raw)) for raw in msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])
-        ]
-        envelope = {name: read_envelope(bytes(raw)) for name, raw in members.items()}
+        page = _split_quickly(body, field)
     except KeyError:
         raise InvalidBodyError(f"The JSON body has no {field!r}") from None
     except msgspec.ValidationError:
         raise InvalidBodyError(f"The JSON body is no object with a list {field!r}") from None
     except msgspec.DecodeError:
-        is_read = False
+        page = None
     except UnicodeDecodeError as error:
         raise InvalidBodyError(f"The body is not the JSON it should be: not UTF-8 at byte {error.start}") from None
     except RecursionError:
         raise InvalidBodyError("The body is not the JSON it should be: nested too deeply") from None
-    else:
-        is_read = True
-    if not is_read:
+    if page is None:
         return _split_exactly(body, field)
-    if not all(record.startswith(b"{") for record in records):
+    if not all(record.startswith(b"{") for record in page.records):
         raise InvalidBodyError(f"The JSON body's {field!r} holds something other than objects")
-    return JsonPage(records, envelope)
+    return page
+
+
+def _split_quickly(body: bytes, field: str) -> JsonPage:
+    str(body, "utf-8")  # msgspec skips over text without looking at it
+    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    records = msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])
+    envelope = {name: read_envelope(bytes(raw)) for name, raw in members.items()}
+    return JsonPage([compact_record(bytes(raw)) for raw in records], envelope)
 
 
 def _split_exactly(body: bytes, field: str) -> JsonPage:
