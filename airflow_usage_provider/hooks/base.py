@@ -24,17 +24,20 @@ class UsageHook(BaseHook):
     """
     Base of the hooks, for vendors of one's own too.
 
-    A subclass says its vendor's base URL and rate, and overrides :meth:`get_conn` and :meth:`check`.
+    A subclass says its connection type, its vendor's base URL and rate, and overrides :meth:`open_vendor` and
+    :meth:`check` where it has use for them.
 
     :param conn_id: Airflow connection: API key in ``password``, base URL in ``host``.
     """
 
+    conn_type: ClassVar[str]
     base_url: ClassVar[str]
     default_requests_per_minute: ClassVar[int] = 0
 
     def __init__(self, conn_id: str, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.conn_id = conn_id
+        self._vendor: Any = None
 
     @cached_property
     def connection(self) -> VendorConnection:
@@ -83,8 +86,42 @@ class UsageHook(BaseHook):
         """Ask the vendor for as little as shows that the connection works."""
         raise NotImplementedError
 
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form, for Airflow before 3.2."""
+        from flask_babel import lazy_gettext
+        from wtforms import BooleanField, IntegerField, StringField
+
+        # Airflow's API server puts stand-ins in the place of these three kinds of field, and of no other.
+        kinds = {"boolean": BooleanField, "integer": IntegerField}
+        return {
+            name: kinds.get(field["schema"]["type"][0], StringField)(
+                lazy_gettext(field["label"]), description=field["description"]
+            )
+            for name, field in _connection_type(cls.conn_type).get("conn-fields", {}).items()
+        }
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
+        behaviour = _connection_type(cls.conn_type).get("ui-field-behaviour", {})
+        return {name.replace("-", "_"): value for name, value in behaviour.items()}
+
+    def open_vendor(self, **client_options: Any) -> Any:
+        """Return the vendor's API, with options of its HTTP client; it has a ``close``."""
+        raise NotImplementedError
+
+    def get_conn(self) -> Any:
+        """Return the vendor's API at this connection; one for the life of the hook."""
+        if self._vendor is None:
+            self._vendor = self.open_vendor()
+        return self._vendor
+
     def close(self) -> None:
-        """Close what the hook holds open; called when the task ends."""
+        """Close the kept connections; called when the task ends."""
+        if self._vendor is not None:
+            self._vendor.close()
+            self._vendor = None
 
     def test_connection(self) -> tuple[bool, str]:
         """Tell whether the connection works, in one sentence without a secret. Never raises."""
@@ -104,28 +141,13 @@ class UsageHook(BaseHook):
                 self.log.warning("Connection %r has an unknown extra %r, which is ignored", self.conn_id, name)
         return extra
 
-    @classmethod
-    def _form_behaviour(cls, connection_type: str) -> dict[str, Any]:
-        behaviour = _connection_type(connection_type)["ui-field-behaviour"]
-        return {name.replace("-", "_"): value for name, value in behaviour.items()}
-
-    @classmethod
-    def _form_widgets(cls, connection_type: str) -> dict[str, Any]:
-        from flask_babel import lazy_gettext
-        from wtforms import BooleanField, IntegerField, StringField
-
-        # Airflow's API server puts stand-ins in the place of these three kinds of field, and of no other.
-        kinds = {"boolean": BooleanField, "integer": IntegerField}
-        return {
-            name: kinds.get(field["schema"]["type"][0], StringField)(
-                lazy_gettext(field["label"]), description=field["description"]
-            )
-            for name, field in _connection_type(connection_type)["conn-fields"].items()
-        }
-
 
 def _connection_type(name: str) -> dict[str, Any]:
-    return next(entry for entry in get_provider_info()["connection-types"] if entry["connection-type"] == name)
+    """Return what the provider info says of a connection type; nothing for one of another package."""
+    types: dict[str, dict[str, Any]] = {
+        entry["connection-type"]: entry for entry in get_provider_info()["connection-types"]
+    }
+    return types.get(name, {})
 
 
 def _base_url(conn: Any) -> str:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.base import UsageHook
@@ -66,33 +67,16 @@ class KeywordsAIHook(UsageHook):
     def __init__(self, keywordsai_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(keywordsai_conn_id, **kwargs)
         self.keywordsai_conn_id = keywordsai_conn_id
-        self._conn: KeywordsAI | None = None
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the connection form, for Airflow before 3.2."""
-        return cls._form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
-        return cls._form_behaviour(cls.conn_type)
 
     def get_conn(self) -> KeywordsAI:
         """Return the vendor's API at this connection; one for the life of the hook."""
-        if self._conn is None:
-            self._conn = self._vendor()
-        return self._conn
-
-    def close(self) -> None:
-        """Close the kept connections."""
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        vendor: KeywordsAI = super().get_conn()
+        return vendor
 
     def check(self) -> None:
         """Ask for one user of yesterday."""
-        self._vendor(max_attempts=1).check()
+        with closing(self.open_vendor(max_attempts=1)) as vendor:
+            vendor.check()
 
     def iter_user_pages(
         self,
@@ -159,7 +143,8 @@ class KeywordsAIHook(UsageHook):
         )
         return frame_from_json_lines(self.get_conn().open_users(query).read(), _KINDS)
 
-    def _vendor(self, **client_options: Any) -> KeywordsAI:
+    def open_vendor(self, **client_options: Any) -> KeywordsAI:
+        """Return the vendor's API, with options of its HTTP client."""
         from airflow_usage_provider.vendors.keywordsai import KeywordsAI
 
         return KeywordsAI(self.connection, environment=self.environment, **client_options)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.base import UsageHook
@@ -57,33 +58,16 @@ class LangdockHook(UsageHook):
     def __init__(self, langdock_conn_id: str = default_conn_name, **kwargs: Any) -> None:
         super().__init__(langdock_conn_id, **kwargs)
         self.langdock_conn_id = langdock_conn_id
-        self._conn: Langdock | None = None
-
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the connection form, for Airflow before 3.2."""
-        return cls._form_widgets(cls.conn_type)
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
-        return cls._form_behaviour(cls.conn_type)
 
     def get_conn(self) -> Langdock:
         """Return the vendor's API at this connection; one for the life of the hook."""
-        if self._conn is None:
-            self._conn = self._vendor()
-        return self._conn
-
-    def close(self) -> None:
-        """Close the kept connections."""
-        if self._conn is not None:
-            self._conn.close()
-            self._conn = None
+        vendor: Langdock = super().get_conn()
+        return vendor
 
     def check(self) -> None:
         """Ask for an export of yesterday, without downloading it."""
-        self._vendor(max_attempts=1).check()
+        with closing(self.open_vendor(max_attempts=1)) as vendor:
+            vendor.check()
 
     def create_export(
         self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
@@ -135,9 +119,11 @@ class LangdockHook(UsageHook):
 
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
-        return self._vendor(max_attempts=1).is_ready(query)
+        with closing(self.open_vendor(max_attempts=1)) as vendor:
+            return vendor.is_ready(query)
 
-    def _vendor(self, **client_options: Any) -> Langdock:
+    def open_vendor(self, **client_options: Any) -> Langdock:
+        """Return the vendor's API, with options of its HTTP client."""
         from airflow_usage_provider.vendors.langdock import Langdock
 
         return Langdock(self.connection, **client_options)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from email.utils import parsedate_to_datetime
@@ -17,6 +16,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
+from airflow_usage_provider.vendors.json_records import read_envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -37,9 +37,9 @@ class ApiResponse:
     body: bytes = field(repr=False)
 
     def json(self) -> Any:
-        """Parse the body; None if it is not JSON."""
+        """Parse the body, decimals as strings; None if it is not JSON, or nested deeper than an answer ever is."""
         try:
-            return json.loads(self.body)
+            return read_envelope(self.body)
         except (ValueError, RecursionError):
             return None
 
@@ -96,7 +96,7 @@ def read_retry_after(answer: ApiResponse) -> float | None:
         try:
             moment = parsedate_to_datetime(header)
             candidates.append((moment - datetime.now(UTC if moment.tzinfo else None)).total_seconds())
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             candidates.append(header)
     document = answer.json()
     if isinstance(document, dict):
@@ -104,7 +104,7 @@ def read_retry_after(answer: ApiResponse) -> float | None:
     for candidate in candidates:
         try:
             seconds = float(candidate)
-        except (TypeError, ValueError):
+        except (TypeError, ValueError, OverflowError):
             continue
         if 0 <= abs(seconds) < float("inf"):
             return max(seconds, 0.0)

@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
 _MAX_VALUE_CHARS = 64 * 1024 * 1024
+_MAX_DEPTH = 100  # of what goes into the manifest, which every reader must be able to parse
 _WHITE_SPACE = " \t\r\n"
 _STRING_OR_WHITE_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 
@@ -94,8 +95,25 @@ def read_members(record: bytes) -> dict[str, bytes]:
 
 
 def read_envelope(raw: bytes | str) -> Any:
-    """Parse JSON with decimals as strings."""
-    return json.loads(raw, parse_float=str, parse_int=_read_int)
+    """
+    Parse JSON with decimals as strings.
+
+    :raises ValueError: it is not JSON.
+    :raises RecursionError: it is nested too deeply to be written again.
+    """
+    value = json.loads(raw, parse_float=str, parse_int=_read_int, parse_constant=_refuse_constant)
+    _refuse_deep(value)
+    return value
+
+
+def _refuse_deep(value: Any) -> None:
+    level = [value]
+    for _ in range(_MAX_DEPTH):
+        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
+        level = [item for items in inner for item in items]
+        if not level:
+            return
+    raise RecursionError
 
 
 def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, dict[str, Any]]:
@@ -117,6 +135,10 @@ def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, 
         text.expect(":")
         if name != field or not text.skip("["):
             envelope[name] = text.read_value()[0]
+            try:
+                _refuse_deep(envelope[name])
+            except RecursionError:
+                text.refuse("nested too deeply")
             continue
         has_field = True
         for _ in text.iter_items("]"):

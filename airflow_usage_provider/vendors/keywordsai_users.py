@@ -133,7 +133,7 @@ class KeywordsAIUsers:
         if following is None:
             return False
         claimed = _page_parameter(str(following))
-        if claimed.isdecimal() and int(claimed) <= number:
+        if claimed.isdecimal() and len(claimed) < 20 and int(claimed) <= number:
             self._refuse(f"Page {number} says that page {claimed} is next")
         return True
 
