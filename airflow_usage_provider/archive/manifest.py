@@ -17,6 +17,17 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 MANIFEST_VERSION = 1
+_KINDS: Mapping[str, type | tuple[type, ...]] = {  # of a field, by its annotation
+    "str": str,
+    "int": int,
+    "bool": bool,
+    "str | None": (str, type(None)),
+    "int | None": (int, type(None)),
+    "Mapping[str, Any]": dict,
+    "Mapping[str, Any] | None": (dict, type(None)),
+    "tuple[FileEntry, ...]": list,
+    "tuple[str, ...]": list,
+}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -88,19 +99,22 @@ class Manifest:
                     f"Manifest version {version!r} is newer than this package reads",
                     next_step="Upgrade airflow-usage-provider.",
                 )
-            known = {name: document[name] for name in _names(cls) if name in document}
-            known["files"] = tuple(
-                FileEntry(**{name: entry[name] for name in _names(FileEntry)}) for entry in document["files"]
-            )
+            known = _pick(cls, document)
+            known["files"] = tuple(FileEntry(**_pick(FileEntry, entry)) for entry in known["files"])
             for name in ("columns", "columns_added", "columns_removed"):
-                known[name] = tuple(known[name])
+                known[name] = tuple(map(str, known[name]))
             return cls(**known)
-        except (ValueError, KeyError, TypeError) as error:
+        except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ArchiveCorruptError(f"Not a manifest ({type(error).__name__})", next_step=step) from None
 
 
-def _names(of: type[Manifest] | type[FileEntry]) -> tuple[str, ...]:
-    return tuple(entry.name for entry in fields(of))
+def _pick(of: type[Manifest] | type[FileEntry], document: Any) -> dict[str, Any]:
+    """Return the members that are fields, each of its field's kind."""
+    known = {entry.name: document[entry.name] for entry in fields(of) if entry.name in document}
+    for entry in fields(of):
+        if entry.name in known and not isinstance(known[entry.name], _KINDS[str(entry.type)]):
+            raise TypeError(entry.name)
+    return known
 
 
 @cache

@@ -97,6 +97,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         self.compression = compression
         self.s3_extra_args = s3_extra_args
         self._is_running = False
+        self._archived: tuple[Archive, list[Manifest]] | None = None
 
     @abstractmethod
     def get_hook(self) -> UsageHook:
@@ -121,6 +122,16 @@ class UsageSnapshotToS3Operator(BaseOperator):
         if self._is_running:
             raise SystemExit(f"{self.task_id} was told to stop")
 
+    def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
+        """Return what OpenLineage is told when the task has succeeded."""
+        if self._archived is None:
+            return None
+        from airflow_usage_provider.operators.openlineage import describe_lineage
+
+        archive, manifests = self._archived
+        series = Series(manifests[0].vendor, manifests[0].account, manifests[0].stream)
+        return describe_lineage(archive.location.bucket, series.prefix(archive.location), manifests)
+
     def _archive_days(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         windows = self._windows(context)
         with closing(self.get_hook()) as hook:
@@ -142,6 +153,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         if failures:
             _raise_failures(failures, len(windows))
         lineage.report(self, context, archive, manifests)
+        self._archived = (archive, manifests)
         return [lineage.summarize(archive, manifest) for manifest in manifests]
 
     def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:

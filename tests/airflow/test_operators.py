@@ -361,3 +361,18 @@ def test_cumulative_figures_are_not_archived_under_past_days(connect_vendors, ar
     with pytest.raises(AirflowFailException, match="users_list' has no past"):
         users(archive_url, stream="users_list", lookback_days=3).execute({})
     assert objects() == {}
+
+
+def test_openlineage_is_told_what_went_in_and_what_came_out(connect_vendors, archive_url, objects, s3_server):
+    connect_vendors()
+    operator = export(archive_url, lookback_days=1)
+    assert operator.get_openlineage_facets_on_complete(None) is None
+    summaries = operator.execute({})
+    told = operator.get_openlineage_facets_on_complete(None)
+    (came,), (went,) = told.outputs, told.inputs
+    assert (went.namespace, went.name) == ("langdock", "acme/api_keys")
+    assert came.namespace == f"s3://{s3_server.bucket}"
+    assert f"s3://{s3_server.bucket}/{came.name}" == f"{archive_url}/raw/vendor=langdock/account=acme/stream=api_keys"
+    statistics = came.outputFacets["outputStatistics"]
+    assert statistics.rowCount == sum(summary["rows"] for summary in summaries)
+    assert statistics.size == sum(summary["bytes"] for summary in summaries)
