@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from typing import TYPE_CHECKING, Any
 
 from airflow.sdk import Asset, AssetAlias
@@ -37,10 +38,9 @@ def report(operator: Any, context: Mapping[str, Any], archive: Archive, manifest
     """
     first = manifests[0]
     asset = stream_asset(archive.location, first.vendor, first.account, first.stream)
-    extra = {
-        **{name: getattr(first, name) for name in _SERIES},
-        "snapshots": [_describe(archive, manifest) for manifest in manifests],
-    }
+    days = [_describe(archive, manifest) for manifest in manifests]
+    # Airflow 3.0 takes no lists or dicts in the extra of an alias's event: the newest day lies flat, all days as text.
+    extra = {**days[0], "snapshots": json.dumps(days)}
     _report_hook_lineage(operator, asset)
     events = context.get("outlet_events")
     if events is None:
@@ -62,7 +62,7 @@ def stream_asset(location: ArchiveLocation, vendor: str, account: str, stream: s
 
 def _describe(archive: Archive, manifest: Manifest) -> dict[str, Any]:
     """Return the summary of a day, and how much a revised one differs from the revision before."""
-    summary = {name: value for name, value in summarize(archive, manifest).items() if name not in _SERIES}
+    summary = summarize(archive, manifest)
     previous = None if manifest.unchanged else archive.read_previous(manifest)
     if previous is not None:
         summary["rows_difference"] = manifest.rows - previous.rows

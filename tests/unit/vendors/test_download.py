@@ -225,6 +225,7 @@ def test_a_url_that_cannot_be_read_is_refused_in_one_sentence(canary: str, downl
         assert canary not in "".join(traceback.format_exception(caught.value))
 
 
+@pytest.mark.timeout(20)
 def test_a_download_that_trickles_ends_at_the_download_timeout(
     downloader: Maker, sandbox: Any, connect: Any, client_options: dict[str, Any]
 ) -> None:

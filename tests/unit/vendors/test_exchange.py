@@ -163,6 +163,7 @@ def test_a_gzip_stream_that_stops_early_is_incomplete_though_its_length_is_right
         exchange.read(100)
 
 
+@pytest.mark.timeout(20)
 @pytest.mark.parametrize("framing", ["trickle=1", "trickle=1;body=cut_close"])
 def test_a_body_that_trickles_ends_at_the_deadline(ask: Ask, sandbox: Any, framing: str) -> None:
     begun = time.monotonic()
@@ -197,6 +198,7 @@ def test_a_kept_connection_is_not_cut_off_by_the_deadline_of_an_earlier_answer(
         assert exchange.read(10) == b"abc"
 
 
+@pytest.mark.timeout(20)
 def test_a_kept_connection_has_the_deadline_of_each_answer(ask: Ask, sandbox: Any) -> None:
     url = f"{sandbox.url}/api/users/"
     ask(url, auth=bearer("sk-acme;users=1")).read(100_000)
@@ -209,6 +211,7 @@ def test_a_kept_connection_has_the_deadline_of_each_answer(ask: Ask, sandbox: An
     assert time.monotonic() - begun < 2
 
 
+@pytest.mark.timeout(20)
 def test_a_tls_handshake_that_does_not_come_ends_at_the_deadline(ask: Ask) -> None:
     with socket.create_server(("127.0.0.1", 0)) as silent:
         begun = time.monotonic()

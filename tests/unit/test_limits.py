@@ -1,0 +1,110 @@
+"""The bounds that SECURITY.md promises have the values it names, and each is where a reader runs into it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from datetime import date
+from typing import Any
+
+import pytest
+
+from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError, RateLimitedError
+from airflow_usage_provider.models import UsageWindow
+from airflow_usage_provider.vendors import (
+    csv_records,
+    download,
+    exchange,
+    http,
+    json_records,
+    keywordsai,
+    keywordsai_users,
+    langdock,
+)
+
+MIB = 1024 * 1024
+WINDOW = UsageWindow(date(2026, 11, 20))
+
+
+@pytest.fixture
+def client_to(connect: Any, client_options: dict[str, Any]) -> Iterator[Callable[..., http.HttpClient]]:
+    clients: list[http.HttpClient] = []
+
+    def make(api_key: str = "sk-acme", **settings: Any) -> http.HttpClient:
+        clients.append(http.HttpClient("keywordsai", connect(api_key, **settings), **client_options))
+        return clients[-1]
+
+    yield make
+    for client in clients:
+        client.close()
+
+
+@pytest.mark.parametrize(
+    ("module", "name", "value"),
+    [
+        (http, "MAX_ATTEMPTS", 5),
+        (http, "MAX_BODY_BYTES", 256 * MIB),
+        (langdock, "MAX_BODY_BYTES", 256 * MIB),
+        (http, "MAX_RETRY_AFTER", 600),
+        (download, "MAX_REDIRECTS", 3),
+        (exchange, "CHUNK", MIB),
+        (csv_records, "_MAX_HEADER_BYTES", MIB),
+        (json_records, "_MAX_VALUE_CHARS", 64 * MIB),
+        (keywordsai_users, "MAX_PAGES", 100_000),
+    ],
+)
+def test_a_bound_has_the_value_that_is_promised(module: Any, name: str, value: int) -> None:
+    assert getattr(module, name) == value
+
+
+@pytest.mark.parametrize("status", [200, 400, 500])
+def test_an_answer_of_any_status_has_a_greatest_length(
+    client_to: Any, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch, status: int
+) -> None:
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
+    client = client_to(base_url=canned_server([canned(status, b"1" * 1001)]).url)
+    with pytest.raises(InvalidBodyError, match="longer than 1000 bytes"):
+        client.request("GET", "/", stream="users")
+
+
+def test_an_answer_of_the_greatest_length_is_read(
+    client_to: Any, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
+    client = client_to(base_url=canned_server([canned(200, b"1" * 1000)]).url)
+    assert len(client.request("GET", "/", stream="users").body) == 1000
+
+
+def test_the_longest_wait_a_vendor_may_ask_for_is_kept_and_no_longer_one(client_to: Any, fake_time: Any) -> None:
+    client = client_to("sk-acme;error=429;retry_after=600;error_times=1")
+    assert client.request("GET", "/api/users/", stream="users").status == 200
+    assert sum(fake_time.slept) >= 600
+    fake_time.slept.clear()
+    with pytest.raises(RateLimitedError):
+        client_to("sk-acme;error=429;retry_after=601").request("GET", "/api/users/", stream="users")
+    assert fake_time.slept == []
+
+
+@pytest.mark.parametrize("last", [2, 3])
+def test_a_listing_has_a_last_page(
+    connect: Any, client_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, last: int
+) -> None:
+    monkeypatch.setattr(keywordsai_users, "MAX_PAGES", last)
+    vendor = keywordsai.KeywordsAI(connect("sk-acme;users=25"), **client_options)
+    chunks = vendor.open_users(keywordsai.UsersQuery(window=WINDOW, page_size=10)).read()
+    try:
+        if last == 3:
+            assert b"".join(chunks).count(b"\n") == 25
+        else:
+            with pytest.raises(IncompleteSnapshotError, match="does not end within 2 pages"):
+                b"".join(chunks)
+    finally:
+        vendor.close()
+
+
+def test_a_json_value_has_a_greatest_length(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_records, "_MAX_VALUE_CHARS", 1000)
+    endless = (b'{"data": [{"name": "', *[b"x" * 100] * 1_000_000)
+    taken = iter(endless)
+    with pytest.raises(InvalidBodyError):
+        list(json_records.iter_records(taken, "data"))
+    assert sum(1 for _ in taken) > 999_000
