@@ -39,12 +39,12 @@ lint: .venv/with-tools ## style, and which layer may import which
 types: .venv/with-tools ## types of the package and the DAGs
 	$(BIN)/mypy
 
-constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versions; Airflow does not run on Windows
-	$(UV) pip compile pyproject.toml --group sandbox --group test --universal --python-version 3.11 --upgrade \
-	  --no-emit-index-url --no-annotate --no-header --quiet -o build-constraints.txt
-	sed -e "/sys_platform == 'win32'/d" -e "s/ ; python_full_version < '[0-9.]*' or sys_platform != 'win32'$$//" \
-	  build-constraints.txt > constraints.txt
-	rm build-constraints.txt
+constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versions, with the hashes that installing checks
+	echo apache-airflow==3.3.2 > build-airflow.txt # the one that is tested; raise it by hand
+	$(UV) pip compile pyproject.toml --constraint build-airflow.txt --group sandbox --group test --universal \
+	  --python-version 3.11 --upgrade \
+	  --no-emit-index-url --no-annotate --no-header --generate-hashes --quiet -o constraints.txt
+	rm build-airflow.txt
 
 wheel: .venv/with-uv ## dist/airflow_usage_provider-*.whl
 	$(UV) build --quiet --wheel --out-dir dist .
