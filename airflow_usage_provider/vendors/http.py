@@ -15,6 +15,7 @@ import tenacity
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
+    IncompleteSnapshotError,
     RateLimitedError,
     TransientError,
     UsageProviderError,
@@ -201,6 +202,16 @@ class HttpClient:
             seconds=seconds,
             error=partial(self.error, stream=stream, url=self.url(path)),
         )
+        if exchange.status == 206 or (exchange.status == 200 and "Content-Range" in exchange.headers):
+            exchange.close()
+            raise self.error(
+                IncompleteSnapshotError,
+                "The host sends a part of the answer",
+                stream=stream,
+                status=exchange.status,
+                url=self.url(path),
+                next_step="Try again.",
+            )
         if exchange.status != 200 and exchange.status not in expected:
             with exchange:
                 answer = ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
