@@ -148,7 +148,7 @@ def parse_usage_date(value: str | date) -> date:
         return value
     text = str(value).strip()
     with suppress(ValueError):
-        if re.fullmatch(r"\d{4}-\d{2}-\d{2}", text, re.ASCII):
+        if re.fullmatch(r"2\d{3}-\d{2}-\d{2}", text, re.ASCII):
             return date.fromisoformat(text)
     raise ConfigurationError(f"usage_date {value!r} is not a date", next_step=USAGE_DATE_STEP)
 

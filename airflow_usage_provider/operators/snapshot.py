@@ -197,7 +197,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         for reading in range(1, MAX_READINGS + 1):
             try:
                 with archive.open_snapshot(series, window, stream.file_format) as snapshot:
-                    if snapshot.previous and is_of_this_run(snapshot.previous, context.get("ti"), self.retries):
+                    if snapshot.previous and is_of_this_run(snapshot.previous, context, self.retries):
                         self.log.info(
                             "%s of %s was archived by an earlier try of this run", stream.name, window.usage_date
                         )

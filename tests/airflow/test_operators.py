@@ -306,8 +306,8 @@ def test_a_retry_repeats_only_the_days_that_are_missing(connect_vendors, archive
 
 @pytest.mark.parametrize(
     ("run_id", "try_number", "max_tries"),
-    [("run", 2, 3), ("another run", 2, 2)],
-    ids=["cleared", "another run"],
+    [("run", 2, 3), ("another run", 2, 2), ("run", 1, 2)],
+    ids=["cleared", "another run", "deleted and made again"],
 )
 def test_a_cleared_task_and_another_run_ask_the_vendor_again(
     connect_vendors, archive_url, sandbox, run_id, try_number, max_tries
@@ -376,3 +376,14 @@ def test_openlineage_is_told_what_went_in_and_what_came_out(connect_vendors, arc
     statistics = came.outputFacets["outputStatistics"]
     assert statistics.rowCount == sum(summary["rows"] for summary in summaries)
     assert statistics.size == sum(summary["bytes"] for summary in summaries)
+
+
+def test_a_run_that_began_after_the_snapshot_did_not_write_it(connect_vendors, archive_url):
+    connect_vendors()
+    export(archive_url, retries=2).execute({"ti": Task(1, 2)})
+
+    class Run:
+        start_date = datetime.now(UTC) + timedelta(seconds=1)
+
+    (summary,) = export(archive_url, retries=2).execute({"ti": Task(2, 2), "dag_run": Run()})
+    assert summary["unchanged"]
