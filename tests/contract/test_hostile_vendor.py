@@ -402,7 +402,7 @@ def find_listings(hostile: HostileServer) -> Iterator[list[Any]]:
 
 
 def test_one_huge_field_comes_through_whole(archive_from: Callable[..., Attempt], hostile: HostileServer) -> None:
-    body = b'api_key_id,name,requests\nk1,"' + (b"x" * 998 + b",\n") * 4000 + b'",5\n'
+    body = b'api_key_id,name,requests\nk1,"' + (b"x" * 998 + b",\n") * 50_000 + b'",5\n'
     api = whole(envelope(f"{hostile.url}/file", 1))
     attempt = archive_from(open_export("csv"), {"/export/": [api], "/file": [whole(body)]})
     assert attempt.raw == body

@@ -241,3 +241,25 @@ def test_a_download_that_trickles_ends_at_the_download_timeout(
     with pytest.raises(VendorUnavailableError, match="download_timeout"):
         fetch(downloader(download_timeout=0.3), export.download_url or "")
     assert time.monotonic() - begun < 2
+
+
+def test_a_proxy_of_the_environment_is_asked_in_place_of_the_host(
+    downloader: Maker, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = canned_server([canned(body=b"a\n1\n")])
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    # The proxy is at a private address and may be: it is the host behind it that must not, which only the proxy sees.
+    with_rules = downloader(allow_private_download=False)
+    assert fetch(with_rules, "http://files.example.com/f.csv?sig=1") == b"a\n1\n"
+    assert [path for path, _ in proxy.requests] == ["http://files.example.com/f.csv?sig=1"]
+
+
+def test_a_host_that_the_environment_excepts_from_the_proxy_is_asked_itself(
+    downloader: Maker, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    server = canned_server([canned(body=b"a\n1\n")])
+    monkeypatch.setenv("http_proxy", "http://127.0.0.1:9")
+    monkeypatch.setenv("no_proxy", "127.0.0.1")
+    assert fetch(downloader(), server.url + "/f.csv") == b"a\n1\n"

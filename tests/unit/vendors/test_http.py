@@ -271,3 +271,21 @@ def test_nothing_an_error_shows_or_the_log_tells_holds_a_secret(
         get(client_to(f"sk-{canary};{switches}"), params={"secret": canary})
     shown = [str(caught.value), repr(caught.value), str(pickle.dumps(caught.value)), caplog.text]
     assert canary not in "".join([*shown, *traceback.format_exception(caught.value)])
+
+
+def test_a_proxy_of_the_environment_is_asked_with_the_key_for_the_vendor(
+    connect: Any, client_options: dict[str, Any], canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    proxy = canned_server([canned(body=b"{}")])
+    monkeypatch.setenv("http_proxy", proxy.url)
+    monkeypatch.delenv("no_proxy", raising=False)
+    monkeypatch.delenv("NO_PROXY", raising=False)
+    connection = connect("sk-acme", base_url="http://api.example.com", allow_http=True)
+    client = HttpClient("keywordsai", connection, **client_options)
+    try:
+        assert client.request("GET", "/api/users/", stream="users").body == b"{}"
+    finally:
+        client.close()
+    ((path, headers),) = proxy.requests
+    assert path == "http://api.example.com/api/users/"
+    assert headers["authorization"] == "Bearer sk-acme"
