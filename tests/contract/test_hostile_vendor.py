@@ -48,6 +48,8 @@ HOSTILE = settings(
 )
 Replies = dict[str, list[Answer]]
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(scope="module")
 def hostile() -> Iterator[HostileServer]:
