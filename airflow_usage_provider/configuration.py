@@ -36,8 +36,15 @@ def read_option(name: str) -> str:
 
 
 def read_list(name: str) -> list[str]:
-    """Return an option's values, separated by commas, each once."""
-    return list(dict.fromkeys(entry for part in read_option(name).split(",") if (entry := part.strip())))
+    """
+    Return an option's values, separated by commas, each once.
+
+    :raises ConfigurationError: there is none.
+    """
+    values = list(dict.fromkeys(entry for part in read_option(name).split(",") if (entry := part.strip())))
+    if not values:
+        raise ConfigurationError(f"[{SECTION}] {name} names nothing", next_step="Name at least one.")
+    return values
 
 
 def read_number(name: str) -> float:

@@ -222,6 +222,10 @@ def test_a_revised_day_says_in_its_event_how_much_it_differs(
         ({"archive_url": ""}, "[usage_provider] archive_url is not set. Set it in airflow.cfg"),
         ({"lookback_days": "week"}, "[usage_provider] lookback_days is 'week'. Set a number, 0 or more."),
         ({"timezone": "Mars"}, "Unknown time zone 'Mars'."),
+        (
+            {"keywordsai_conn_ids": " , ", "langdock_conn_ids": " , "},
+            "_conn_ids names nothing. Name at least one.",
+        ),
     ],
 )  # fmt: skip
 def test_a_wrong_configuration_fails_the_first_task_with_one_sentence(
