@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Protocol, Self
+from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_usage_provider.exceptions import TransientError
 from airflow_usage_provider.vendors.json_records import JsonPage, read_members
@@ -12,6 +12,7 @@ from airflow_usage_provider.vendors.json_records import JsonPage, read_members
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+_MOST_NEWEST = 65_536
 _KEY_FIELDS = ("customer_identifier", "environment")
 
 
@@ -71,14 +72,14 @@ class PagesAhead:
 
 
 class Reading:
-    """One reading of a listing: which users it held, in which order. Memory is some bytes a user."""
+    """One reading of a listing: which users it held, in which order. Memory is eight bytes a user."""
 
     def __init__(self) -> None:
         self.pages = 0
         self.rows = 0
         self.duplicates = 0
         self.columns: dict[str, None] = {}
-        self._users: set[bytes] = set()
+        self._users = _DigestSet()
         self._page_digests: set[bytes] = set()
         self._order = hashlib.sha256()
 
@@ -96,10 +97,9 @@ class Reading:
             user = fields.get(_KEY_FIELDS[0], b"null")
             key = _digest(b"\x00".join(fields.get(name, b"") for name in _KEY_FIELDS))
             is_named = user not in {b"null", b'""'}
-            if is_named and key in self._users:
+            if is_named and not self._users.add(key):
                 self.duplicates += 1
             else:
-                self._users.add(key)
                 fresh.append(record)
             keys.append(key if is_named else _digest(record))
         digest = _digest(b"".join(keys))
@@ -114,6 +114,38 @@ class Reading:
     def agrees_with(self, other: Reading) -> bool:
         """Whether both readings held the same users in the same order."""
         return self._order.digest() == other._order.digest()
+
+
+class _DigestSet:
+    """A set of 64-bit digests: a small one of the newest, and a sorted array of the others."""
+
+    def __init__(self) -> None:
+        self._newest: set[int] = set()
+        self._others: Any = None
+
+    def add(self, digest: bytes) -> bool:
+        """Add a digest; False if it was there already."""
+        number = int.from_bytes(digest, "big")
+        if number in self._newest or self._is_among_others(number):
+            return False
+        self._newest.add(number)
+        if len(self._newest) >= _MOST_NEWEST:
+            self._settle()
+        return True
+
+    def _is_among_others(self, number: int) -> bool:
+        if self._others is None:
+            return False
+        position = int(self._others.searchsorted(self._others.dtype.type(number)))
+        return position < len(self._others) and int(self._others[position]) == number
+
+    def _settle(self) -> None:
+        import numpy as np
+
+        newest = np.fromiter(self._newest, dtype=np.uint64, count=len(self._newest))
+        self._others = newest if self._others is None else np.concatenate([self._others, newest])
+        self._others.sort()
+        self._newest.clear()
 
 
 def _digest(data: bytes) -> bytes:

@@ -107,3 +107,13 @@ def test_readings_agree_if_they_held_the_same_users_in_the_same_order() -> None:
     assert not read("ab", "cd").agrees_with(read("ba", "cd"))
     assert not read("ab", "cd").agrees_with(read("ab", "c"))
     assert not read("ab", "cd").agrees_with(read("ab", "ce"))
+
+
+def test_a_user_is_found_again_however_many_came_in_between() -> None:
+    reading = Reading()
+    users = [b'{"customer_identifier":"u%d"}' % number for number in range(140_000)]
+    for start in range(0, len(users), 1000):
+        assert reading.add_page(JsonPage(users[start : start + 1000], {})) == users[start : start + 1000]
+    for again in (users[0], users[70_000], users[-1]):
+        assert reading.add_page(JsonPage([again, b'{"customer_identifier":"%d"}' % reading.pages], {})) is not None
+    assert (reading.rows, reading.duplicates) == (140_003, 3)
