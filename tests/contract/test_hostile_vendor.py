@@ -6,6 +6,7 @@ The vendor is a socket that cuts, stalls, lies about lengths and encodings and m
 from __future__ import annotations
 
 import csv
+import gc
 import gzip
 import io
 import itertools
@@ -49,6 +50,15 @@ HOSTILE = settings(
 Replies = dict[str, list[Answer]]
 
 pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(autouse=True)
+def no_garbage_collection() -> Iterator[None]:
+    """A collection in the depth of a deep JSON text would find no stack for the finalizers of other tests' objects."""
+    gc.collect()
+    gc.disable()
+    yield
+    gc.enable()
 
 
 @pytest.fixture(scope="module")
