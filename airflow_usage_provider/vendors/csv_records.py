@@ -12,12 +12,14 @@ import re
 from enum import Enum, auto
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError
+from airflow_usage_provider.vendors.csv_blocks import count_records
 
 _SPECIAL = re.compile(rb'[",\r\n]')
 _CELL = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
 _FIRST_RECORD = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+(?:\n|\r\n|\r(?=[^\n]))")
 _BOM = b"\xef\xbb\xbf"
 _MAX_HEADER_BYTES = 1024 * 1024
+_BLOCK = 256 * 1024
 _QUOTE, _COMMA, _CR, _LF = b'",\r\n'
 
 
@@ -53,21 +55,20 @@ class CsvRecordCounter:
         :raises IncompleteSnapshotError: a record is narrower or wider than the header.
         :raises InvalidBodyError: this is no CSV.
         """
-        data = bytes(chunk)
-        if self._head is not None:
-            data = self._feed_head(self._head + data)
-        if not data:
-            return
-        self.is_terminated = data[-1] in (_LF, _CR)
-        if self._state is _State.QUOTED or b'"' in data or data.count(b"\r") != data.count(b"\r\n"):
-            self._scan(data)
-            return
-        first, separator, rest = data.partition(b"\n")
-        self._scan(first + separator)
-        lines = rest.split(b"\n")
-        last = lines.pop() if separator else b""
-        self._count_plain(lines)
-        self._scan(last)
+        view = memoryview(chunk if self._head is None else self._feed_head(self._head + bytes(chunk)))
+        if view:
+            self.is_terminated = view[-1] in (_LF, _CR)
+        while view:
+            block = view[:_BLOCK]
+            if not self._is_between_records():
+                end = self._scan_to_record_end(bytes(block))
+            elif counted := count_records(block, len(self.columns)):
+                rows, end = counted
+                self.rows += rows
+            else:
+                end = len(block)
+                self._scan(bytes(block))
+            view = view[end:]
 
     def finish(self) -> None:
         """
@@ -117,15 +118,16 @@ class CsvRecordCounter:
         match = _FIRST_RECORD.match(head, len(_BOM) if head.startswith(_BOM) else 0)
         return match.end() if match else None
 
-    def _count_plain(self, lines: list[bytes]) -> None:
-        """Count whole lines without a quote."""
-        lines = [line for line in lines if line and line != b"\r"]
-        expected = len(self.columns) - 1
-        commas = [line.count(b",") for line in lines]
-        if commas.count(expected) != len(commas):
-            wrong = next(index for index, count in enumerate(commas) if count != expected)
-            self._refuse_width(self.rows + wrong + 1, commas[wrong] + 1)
-        self.rows += len(lines)
+    def _is_between_records(self) -> bool:
+        return self._is_blank and not self._after_cr
+
+    def _scan_to_record_end(self, block: bytes) -> int:
+        """Scan line by line until a record ends; return where, which may be the block's end."""
+        end = 0
+        while end < len(block) and not self._is_between_records():
+            start, end = end, block.find(b"\n", end) + 1 or len(block)
+            self._scan(block[start:end])
+        return end
 
     def _scan(self, data: bytes) -> None:
         """Count with a look at every special byte: the rules of Python's csv module."""
