@@ -7,12 +7,19 @@ counted against what S3 then holds.
 
 from __future__ import annotations
 
+import hashlib
+from base64 import b64encode
 from collections import deque
-from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
+from airflow_usage_provider.archive.stages import Stage
 from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
+
+try:
+    from isal.isal_zlib import crc32
+except ImportError:  # no wheel for this platform
+    from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -48,6 +55,14 @@ def _members(client: Any, operation: str) -> Mapping[str, Any]:
     return members
 
 
+def _puts_checksum_in_header(client: Any) -> bool:
+    """Whether boto3 would compute a CRC and send it before the body; ours is the same, and faster."""
+    config = client.meta.config
+    is_plain = client.meta.endpoint_url.startswith("http:")
+    is_unsigned = (config.s3 or {}).get("payload_signing_enabled") is False
+    return bool(config.request_checksum_calculation == "when_supported" and (is_plain or is_unsigned))
+
+
 class ObjectUpload:
     """
     One object being written.
@@ -72,22 +87,31 @@ class ObjectUpload:
         self._content_type = content_type
         self._extra_args = extra_args or {}
         self._part_size = part_size
-        self._buffer = bytearray()
+        self._adds_checksums = "ChecksumAlgorithm" not in self._extra_args and _puts_checksum_in_header(client)
+        self._pieces: deque[bytes] = deque()
+        self._waiting = 0  # bytes in the pieces
+        self._sent = 0  # parts
         self._upload_id: str | None = None
-        self._executor = ThreadPoolExecutor(PARTS_IN_FLIGHT, thread_name_prefix="s3-part")  # starts threads when used
-        self._in_flight: deque[Future[dict[str, Any]]] = deque()
-        self._parts: list[dict[str, Any]] = []
+        self._digest = hashlib.sha256()
+        self._hashing = Stage("hash")
+        self._sending = Stage("s3-part", threads=PARTS_IN_FLIGHT)
         self.bytes = 0
 
-    def write(self, data: bytes | memoryview) -> None:
+    def write(self, data: bytes) -> None:
         """Take more bytes; blocks while as many parts are on their way as may be."""
-        self._buffer += data
+        self._pieces.append(data)
+        self._waiting += len(data)
         self.bytes += len(data)
-        while len(self._buffer) > (size := self._next_part_size()):
-            with memoryview(self._buffer) as view:
-                part = bytes(view[:size])
-            del self._buffer[:size]
-            self._send_part(part)
+        while self._waiting > (size := self._part_size * (1 + self._sent // _PARTS_PER_SIZE)):
+            self._send_part(self._take(size))
+
+    def compute_sha256(self) -> str:
+        """Hash of all bytes written, as hex; nothing is written behind."""
+        self._hashing.finish()
+        digest = self._digest.copy()
+        for piece in self._pieces:
+            digest.update(piece)
+        return digest.hexdigest()
 
     def complete(self) -> None:
         """
@@ -100,14 +124,13 @@ class ObjectUpload:
         with translated_errors(self._target["Bucket"]):
             try:
                 if self._upload_id is None:
-                    self._put(bytes(self._buffer))
+                    self._put(self._take(self._waiting))
                 else:
-                    self._send_part(bytes(self._buffer))
-                    self._collect(leave=0)
+                    self._send_part(self._take(self._waiting))
                     self._client.complete_multipart_upload(
                         **self._target,
                         UploadId=self._upload_id,
-                        MultipartUpload={"Parts": self._parts},
+                        MultipartUpload={"Parts": self._sending.finish()},
                         IfNoneMatch="*",
                         **accepted_args(self._client, "CompleteMultipartUpload", self._extra_args),
                     )
@@ -126,25 +149,43 @@ class ObjectUpload:
             with translated_errors(self._target["Bucket"]):
                 self._client.abort_multipart_upload(**self._target, UploadId=upload_id)
 
-    def _next_part_size(self) -> int:
-        sent = len(self._parts) + len(self._in_flight)
-        return self._part_size * (1 + sent // _PARTS_PER_SIZE)
+    def _take(self, size: int) -> bytes:
+        """Take so many of the bytes that wait, or all there are."""
+        taken: list[bytes] = []
+        while size and self._pieces:
+            piece = self._pieces.popleft()
+            if len(piece) > size:
+                self._pieces.appendleft(piece[size:])
+                piece = piece[:size]
+            taken.append(piece)
+            size -= len(piece)
+        body = b"".join(taken)
+        self._waiting -= len(body)
+        return body
 
     def _put(self, body: bytes) -> None:
         self._client.put_object(
-            **self._target, Body=body, ContentType=self._content_type, IfNoneMatch="*", **self._extra_args
+            **self._target,
+            Body=body,
+            ContentType=self._content_type,
+            IfNoneMatch="*",
+            **self._checksum(body),
+            **self._extra_args,
         )
 
     def _send_part(self, body: bytes) -> None:
         with translated_errors(self._target["Bucket"]):
             if self._upload_id is None:
                 answer = self._client.create_multipart_upload(
-                    **self._target, ContentType=self._content_type, **self._extra_args
+                    **self._target,
+                    ContentType=self._content_type,
+                    **({"ChecksumAlgorithm": "CRC32"} if self._adds_checksums else {}),
+                    **self._extra_args,
                 )
                 self._upload_id = answer["UploadId"]
-            self._collect(leave=PARTS_IN_FLIGHT - 1)
-            number = len(self._parts) + len(self._in_flight) + 1
-            self._in_flight.append(self._executor.submit(self._upload_part, self._upload_id, number, body))
+            self._hashing.submit(self._digest.update, body)
+            self._sent += 1
+            self._sending.submit(self._upload_part, self._upload_id, self._sent, body)
 
     def _upload_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
         answer = self._client.upload_part(
@@ -152,14 +193,16 @@ class ObjectUpload:
             UploadId=upload_id,
             PartNumber=number,
             Body=body,
+            **self._checksum(body),
             **accepted_args(self._client, "UploadPart", self._extra_args),
         )
         checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
 
-    def _collect(self, *, leave: int) -> None:
-        while len(self._in_flight) > leave:
-            self._parts.append(self._in_flight.popleft().result())
+    def _checksum(self, body: bytes) -> dict[str, str]:
+        if not self._adds_checksums:
+            return {}
+        return {"ChecksumCRC32": b64encode(crc32(body).to_bytes(4, "big")).decode()}
 
     def _holds_all(self) -> bool:
         from botocore.exceptions import ClientError
@@ -180,9 +223,10 @@ class ObjectUpload:
         return True
 
     def _shut_down(self) -> None:
-        self._buffer = bytearray()
-        self._executor.shutdown(wait=True, cancel_futures=True)
-        self._in_flight.clear()
+        self._pieces.clear()
+        self._waiting = 0
+        self._sending.close()
+        self._hashing.close()
 
 
 _CHECKSUMS = {"ChecksumCRC32", "ChecksumCRC32C", "ChecksumCRC64NVME", "ChecksumSHA1", "ChecksumSHA256"}
