@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from numpy.typing import NDArray
 
 _LF, _CR, _QUOTE, _COMMA = b'\n\r",'
+_HIGHEST = 63  # bit of a word
 
 
 def count_records(block: memoryview, width: int) -> tuple[int, int] | None:
@@ -26,15 +27,15 @@ def count_records(block: memoryview, width: int) -> tuple[int, int] | None:
     if width < 2:  # a blank line is no record, and here it would look like one
         return None
     data = np.frombuffer(block, np.uint8)
-    places = np.flatnonzero(data <= _COMMA)  # of the four marks, and of blanks and the like
+    is_quote = data == _QUOTE
+    is_mark = (data == _COMMA) | (data == _LF) | (data == _CR)
+    if is_quote.any():
+        is_quoted = _find_quoted(is_quote, is_mark | is_quote)
+        if is_quoted is None:
+            return None
+        is_mark = is_mark > is_quoted
+    places = np.flatnonzero(is_mark)
     marks = data[places]
-    is_mark = (marks == _COMMA) | (marks == _LF) | (marks == _CR) | (marks == _QUOTE)
-    places = places[is_mark]
-    marks = data[places]
-    is_outside = _find_outside_quotes(places, marks)
-    if is_outside is None:
-        return None
-    places, marks = places[is_outside], marks[is_outside]
     before_line_end = np.flatnonzero(marks[:-1] == _CR)
     if len(before_line_end):
         following = before_line_end + 1
@@ -49,18 +50,30 @@ def count_records(block: memoryview, width: int) -> tuple[int, int] | None:
     return rows, int(places[last]) + 1
 
 
-def _find_outside_quotes(places: NDArray[Any], marks: NDArray[Any]) -> Any:
-    """Tell which marks are outside quoted cells; None if a quote neither opens nor closes one."""
+def _find_quoted(is_quote: NDArray[Any], is_mark: NDArray[Any]) -> NDArray[Any] | None:
+    """Tell which bytes are within quotes; None if a quote is not beside a mark on the side where it has to be."""
     import numpy as np
 
-    is_quote = marks == _QUOTE
-    quotes = np.flatnonzero(is_quote)
-    if not len(quotes):
-        return slice(None)
-    follows = np.empty(len(places) + 1, dtype=bool)  # whether a mark comes right behind the one before it
-    follows[0], follows[-1] = places[0] == 0, True
-    follows[1:-1] = places[1:] == places[:-1] + 1
-    opening, closing = quotes[::2], quotes[1::2]
-    if not (follows[opening].all() and follows[closing + 1].all()):
+    quotes, marks = _pack(is_quote), _pack(is_mark)
+    quoted = quotes.copy()  # becomes odd from an opening quote on, and even again from its closing one on
+    for distance in (1, 2, 4, 8, 16, 32):
+        quoted ^= quoted << np.uint64(distance)
+    quoted[1:] ^= np.negative(np.bitwise_xor.accumulate(quoted >> np.uint64(_HIGHEST))[:-1])
+    behind = marks << np.uint64(1)
+    behind[1:] |= marks[:-1] >> np.uint64(_HIGHEST)
+    behind[0] |= np.uint64(1)  # a record begins with the block
+    before = marks >> np.uint64(1)
+    before[:-1] |= marks[1:] << np.uint64(_HIGHEST)
+    before[(len(is_quote) - 1) // 64] |= np.uint64(1 << (len(is_quote) - 1) % 64)  # what follows the block is not known
+    if (quotes & quoted & ~behind).any() or (quotes & ~quoted & ~before).any():
         return None
-    return ~(is_quote | np.logical_xor.accumulate(is_quote))
+    return np.unpackbits(quoted.view(np.uint8), count=len(is_quote), bitorder="little").view(bool)
+
+
+def _pack(flags: NDArray[Any]) -> NDArray[Any]:
+    """Eight bytes' flags become a byte, 64 a word."""
+    import numpy as np
+
+    words = np.zeros(-(-len(flags) // 64), dtype="<u8")
+    words.view(np.uint8)[: -(-len(flags) // 8)] = np.packbits(flags, bitorder="little")
+    return words
