@@ -6,6 +6,7 @@ from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
+from airflow_usage_provider.archive.checksums import sha256_argument
 from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
 from airflow_usage_provider.archive.upload import accepted_args, check_extra_args
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError
@@ -61,9 +62,10 @@ class Bucket:
         from botocore.exceptions import ClientError
 
         target = {"Bucket": self.name, "Key": key, "ContentType": content_type}
+        checksum = sha256_argument(self.client, body, self.extra_args)
         with translated_errors(self.name):
             try:
-                self.client.put_object(**target, Body=body, IfNoneMatch="*", **self.extra_args)
+                self.client.put_object(**target, Body=body, IfNoneMatch="*", **checksum, **self.extra_args)
             except ClientError as error:
                 # Keys are random: if this one is taken, then by our own attempt whose answer got lost.
                 if not is_precondition_failure(error) or self.read(key) != body:

@@ -8,18 +8,13 @@ counted against what S3 then holds.
 from __future__ import annotations
 
 import hashlib
-from base64 import b64encode
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from airflow_usage_provider.archive.checksums import crc32_argument, multipart_argument, sha256_argument
 from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
 from airflow_usage_provider.archive.stages import Stage
 from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
-
-try:
-    from isal.isal_zlib import crc32
-except ImportError:  # no wheel for this platform
-    from zlib import crc32
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -55,14 +50,6 @@ def _members(client: Any, operation: str) -> Mapping[str, Any]:
     return members
 
 
-def _puts_checksum_in_header(client: Any) -> bool:
-    """Whether boto3 would compute a CRC and send it before the body; ours is the same, and faster."""
-    config = client.meta.config
-    is_plain = client.meta.endpoint_url.startswith("http:")
-    is_unsigned = (config.s3 or {}).get("payload_signing_enabled") is False
-    return bool(config.request_checksum_calculation == "when_supported" and (is_plain or is_unsigned))
-
-
 class ObjectUpload:
     """
     One object being written.
@@ -87,7 +74,6 @@ class ObjectUpload:
         self._content_type = content_type
         self._extra_args = extra_args or {}
         self._part_size = part_size
-        self._adds_checksums = "ChecksumAlgorithm" not in self._extra_args and _puts_checksum_in_header(client)
         self._pieces: deque[bytes] = deque()
         self._waiting = 0  # bytes in the pieces
         self._sent = 0  # parts
@@ -169,7 +155,7 @@ class ObjectUpload:
             Body=body,
             ContentType=self._content_type,
             IfNoneMatch="*",
-            **self._checksum(body),
+            **sha256_argument(self._client, body, self._extra_args),
             **self._extra_args,
         )
 
@@ -179,7 +165,7 @@ class ObjectUpload:
                 answer = self._client.create_multipart_upload(
                     **self._target,
                     ContentType=self._content_type,
-                    **({"ChecksumAlgorithm": "CRC32"} if self._adds_checksums else {}),
+                    **multipart_argument(self._client, self._extra_args),
                     **self._extra_args,
                 )
                 self._upload_id = answer["UploadId"]
@@ -193,16 +179,11 @@ class ObjectUpload:
             UploadId=upload_id,
             PartNumber=number,
             Body=body,
-            **self._checksum(body),
+            **crc32_argument(self._client, body, self._extra_args),
             **accepted_args(self._client, "UploadPart", self._extra_args),
         )
         checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
-
-    def _checksum(self, body: bytes) -> dict[str, str]:
-        if not self._adds_checksums:
-            return {}
-        return {"ChecksumCRC32": b64encode(crc32(body).to_bytes(4, "big")).decode()}
 
     def _holds_all(self) -> bool:
         from botocore.exceptions import ClientError

@@ -11,6 +11,7 @@ from typing import Any
 import jsonschema
 import pytest
 
+from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.manifest import Manifest, load_manifest_schema
 from airflow_usage_provider.archive.snapshot import Archive
@@ -67,7 +68,9 @@ class Place:
 
 @pytest.fixture(scope="session")
 def s3_client(s3_server: S3Server) -> Iterator[Any]:
+    """A client as the operators use it."""
     client = s3_server.client()
+    prefer_checksums(client)
     yield client
     client.close()
 
