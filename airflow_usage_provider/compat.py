@@ -26,6 +26,10 @@ try:
     from airflow.sdk.lineage import get_hook_lineage_collector
 except ImportError:  # before Airflow 3.2
     from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,unused-ignore]
+try:
+    from airflow.sdk.observability.stats import Stats
+except ImportError:  # before Airflow 3.2
+    from airflow.stats import Stats  # type: ignore[no-redef,assignment,unused-ignore]
 
 __all__ = [
     "AirflowException",
@@ -34,5 +38,6 @@ __all__ = [
     "AirflowSensorTimeout",
     "AirflowSkipException",
     "BaseHook",
+    "Stats",
     "get_hook_lineage_collector",
 ]

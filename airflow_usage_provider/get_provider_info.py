@@ -4,55 +4,51 @@ from __future__ import annotations
 
 from typing import Any
 
-_TIMEOUT_FIELDS: dict[str, Any] = {
-    "account": {
-        "label": "Account",
-        "description": "Name of the account in the archive. Default: the connection id.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "timeout": {
-        "label": "Timeout (s)",
-        "description": "Seconds without a byte before a request fails.",
-        "schema": {"type": ["number", "null"], "minimum": 1},
-    },
-    "connect_timeout": {
-        "label": "Connect timeout (s)",
-        "description": "Seconds to connect. Default: 10.",
-        "schema": {"type": ["number", "null"], "minimum": 1},
-    },
-    "requests_per_minute": {
-        "label": "Requests per minute",
-        "description": "What the client keeps under; 0 lifts the limit. Default: the vendor's published rate.",
-        "schema": {"type": ["integer", "null"], "minimum": 0},
-    },
-    "ca_bundle": {
-        "label": "CA bundle",
-        "description": "Path of a PEM file with the CAs to trust, for a private CA.",
-        "schema": {"type": ["string", "null"]},
-    },
-    "allow_http": {
-        "label": "Allow http://",
-        "description": "Allow a base URL without TLS that is not loopback.",
-        "schema": {"type": ["boolean", "null"], "default": False},
-    },
+_STANDARD_FIELDS: dict[str, Any] = {
+    "hidden-fields": ["login", "schema"],
+    "relabeling": {"host": "Base URL", "port": "Port", "password": "API key"},
 }
-_DOWNLOAD_FIELDS: dict[str, Any] = {
-    "download_timeout": {
-        "label": "Download timeout (s)",
-        "description": "Seconds for one whole download. Default: 3600.",
-        "schema": {"type": ["number", "null"], "minimum": 1},
-    },
-    "allow_insecure_download": {
-        "label": "Allow http:// downloads",
-        "description": "Allow signed URLs without TLS.",
-        "schema": {"type": ["boolean", "null"], "default": False},
-    },
-    "allow_private_download": {
-        "label": "Allow private downloads",
-        "description": "Allow signed URLs at loopback, private and link-local addresses, for a dedicated deployment.",
-        "schema": {"type": ["boolean", "null"], "default": False},
-    },
-}
+# Airflow 3.3.1 and 3.3.2 refuse to test a connection that has no port.
+_PORT_HINT = "443; the Test button of Airflow 3.3 needs it"
+
+
+def _field(label: str, description: str, kind: str, **schema: Any) -> dict[str, Any]:
+    return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
+
+
+def _switch(label: str, description: str) -> dict[str, Any]:
+    return _field(label, description, "boolean", default=False)
+
+
+_ACCOUNT = _field("Account", "Name of the account in the archive. Default: the connection id.", "string")
+_ENVIRONMENT = _field(
+    "Environment",
+    "Environment to ask for, where the key does not decide. Default: the vendor's, prod.",
+    "string",
+    enum=["prod", "test"],  # null among them would break the form of Airflow 3.0
+)
+_CONNECT_TIMEOUT = _field("Connect timeout (s)", "Seconds to connect. Default: 10.", "number", minimum=1)
+_DOWNLOAD_TIMEOUT = _field(
+    "Download timeout (s)", "Seconds for one whole download. Default: 3600.", "number", minimum=1
+)
+_CA_BUNDLE = _field("CA bundle", "Path of a PEM file of a private CA, the same on every component.", "string")
+_ALLOW_HTTP = _switch("Allow http:// base URL", "The API key then travels in clear. Not needed for loopback.")
+_ALLOW_INSECURE_DOWNLOAD = _switch("Allow http:// downloads", "Signed URLs and exports then travel in clear.")
+_ALLOW_PRIVATE_DOWNLOAD = _switch(
+    "Allow private downloads",
+    "Signed URLs may be at loopback, private and link-local addresses, as in a dedicated deployment.",
+)
+
+
+def _timeout(default: str) -> dict[str, Any]:
+    return _field(
+        "Timeout (s)", f"Seconds without a byte until a request fails. Default: {default}.", "number", minimum=1
+    )
+
+
+def _rate(default: int) -> dict[str, Any]:
+    description = f"The client stays under it; 0: no limit. Default: {default}, the vendor's limit."
+    return _field("Requests per minute", description, "integer", minimum=0)
 
 
 def _option(description: str, default: str, example: str | None, kind: str = "string") -> dict[str, Any]:
@@ -109,21 +105,21 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_usage_provider.hooks.keywordsai.KeywordsAIHook",
                 "hook-name": "Keywords AI",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "port", "schema"],
-                    "relabeling": {"host": "Base URL", "password": "API key"},
+                    **_STANDARD_FIELDS,
                     "placeholders": {
                         "host": "https://api.keywordsai.co",
+                        "port": _PORT_HINT,
                         "password": "API key of one environment",
-                        "extra": '{"account": "acme", "timeout": 60}',
                     },
                 },
                 "conn-fields": {
-                    **_TIMEOUT_FIELDS,
-                    "environment": {
-                        "label": "Environment",
-                        "description": "Environment the key is bound to. Default: the vendor's, prod.",
-                        "schema": {"type": ["string", "null"], "enum": [None, "prod", "test"]},
-                    },
+                    "account": _ACCOUNT,
+                    "environment": _ENVIRONMENT,
+                    "timeout": _timeout("60"),
+                    "connect_timeout": _CONNECT_TIMEOUT,
+                    "requests_per_minute": _rate(60),
+                    "ca_bundle": _CA_BUNDLE,
+                    "allow_http": _ALLOW_HTTP,
                 },
             },
             {
@@ -131,15 +127,24 @@ def get_provider_info() -> dict[str, Any]:
                 "hook-class-name": "airflow_usage_provider.hooks.langdock.LangdockHook",
                 "hook-name": "Langdock",
                 "ui-field-behaviour": {
-                    "hidden-fields": ["login", "port", "schema"],
-                    "relabeling": {"host": "Base URL", "password": "API key"},
+                    **_STANDARD_FIELDS,
                     "placeholders": {
                         "host": "https://api.langdock.com",
+                        "port": _PORT_HINT,
                         "password": "Admin's key with scope USAGE_EXPORT_API",
-                        "extra": '{"account": "acme", "timeout": 180}',
                     },
                 },
-                "conn-fields": {**_TIMEOUT_FIELDS, **_DOWNLOAD_FIELDS},
+                "conn-fields": {
+                    "account": _ACCOUNT,
+                    "timeout": _timeout("60, for an export's answer 180"),
+                    "connect_timeout": _CONNECT_TIMEOUT,
+                    "download_timeout": _DOWNLOAD_TIMEOUT,
+                    "requests_per_minute": _rate(500),
+                    "ca_bundle": _CA_BUNDLE,
+                    "allow_http": _ALLOW_HTTP,
+                    "allow_insecure_download": _ALLOW_INSECURE_DOWNLOAD,
+                    "allow_private_download": _ALLOW_PRIVATE_DOWNLOAD,
+                },
             },
         ],
         "config": {

@@ -89,14 +89,15 @@ class UsageHook(BaseHook):
     @classmethod
     def get_connection_form_widgets(cls) -> dict[str, Any]:
         """Return the extra fields of the connection form, for Airflow before 3.2."""
-        from flask_babel import lazy_gettext
-        from wtforms import BooleanField, IntegerField, StringField
+        from wtforms import BooleanField, IntegerField, StringField, validators
 
         # Airflow's API server puts stand-ins in the place of these three kinds of field, and of no other.
         kinds = {"boolean": BooleanField, "integer": IntegerField}
         return {
             name: kinds.get(field["schema"]["type"][0], StringField)(
-                lazy_gettext(field["label"]), description=field["description"]
+                field["label"],
+                [validators.any_of(field["schema"]["enum"])] if "enum" in field["schema"] else None,
+                description=field["description"],
             )
             for name, field in _connection_type(cls.conn_type).get("conn-fields", {}).items()
         }
@@ -128,6 +129,7 @@ class UsageHook(BaseHook):
         try:
             self.check()
         except UsageProviderError as error:
+            error.connection = None  # Airflow's Test button makes up an id, which would tell a person nothing
             return False, str(error)
         except Exception as error:  # noqa: BLE001 - the sentence is stored and shown: not a word of an unknown error
             return False, f"The connection could not be tested: {type(error).__name__}."

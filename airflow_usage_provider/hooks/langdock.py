@@ -115,12 +115,22 @@ class LangdockHook(UsageHook):
         """
         Ask once whether the export's signed URL serves; None for a period without data.
 
-        Never tries again by itself: who waits comes back later.
+        Never tries again by itself: who waits comes back later, over the same connection.
 
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
-        with closing(self.open_vendor(max_attempts=1)) as vendor:
-            return vendor.is_ready(query)
+        return self.get_conn().is_ready(query)
+
+    # Airflow before 3.2 looks for these two in the class itself, not in its bases.
+    @classmethod
+    def get_connection_form_widgets(cls) -> dict[str, Any]:
+        """Return the extra fields of the connection form, for Airflow before 3.2."""
+        return super().get_connection_form_widgets()
+
+    @classmethod
+    def get_ui_field_behaviour(cls) -> dict[str, Any]:
+        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
+        return super().get_ui_field_behaviour()
 
     def open_vendor(self, **client_options: Any) -> Langdock:
         """Return the vendor's API, with options of its HTTP client."""

@@ -28,7 +28,7 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
     :param environment: ``prod`` or ``test``; appended to the stream's name in the archive. (templated)
     :param page_size: users a page, 1 to 1000.
     :param pages_in_flight: pages asked for at the same time, 1 to 32.
-    :param verify_pages: read a listing of several pages twice, to prove that no user moved between pages.
+    :param verify_pages: prove that no user moved between pages: by the vendor's totals, or by a second reading.
     """
 
     vendor = "keywordsai"

@@ -5,7 +5,6 @@ Nothing here knows a vendor or S3. One failing day does not stop the others; the
 
 from __future__ import annotations
 
-import time
 from abc import abstractmethod
 from contextlib import closing
 from datetime import datetime, timedelta
@@ -13,6 +12,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 from airflow.sdk import AssetAlias, BaseOperator
 
+from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.snapshot import Archive, check_compression
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
@@ -24,21 +24,23 @@ from airflow_usage_provider.exceptions import (
     SnapshotConflictError,
     UsageProviderError,
 )
+from airflow_usage_provider.hooks.base import UsageHook
 from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream, load_zone, resolve_usage_date
-from airflow_usage_provider.operators import lineage
+from airflow_usage_provider.operators import lineage, log_lines
 from airflow_usage_provider.operators.links import SnapshotLink
+from airflow_usage_provider.operators.metrics import DayMeter
+from airflow_usage_provider.operators.openlineage import Lineage
 from airflow_usage_provider.operators.runs import identify_task, is_of_this_run
+from airflow_usage_provider.vendors.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_usage_provider.archive.manifest import Manifest
     from airflow_usage_provider.archive.snapshot import Snapshot
-    from airflow_usage_provider.hooks.base import UsageHook
 
 MAX_LOOKBACK_DAYS = 400  # vendors keep a year at most
 MAX_READINGS = 5  # of a listing that moves while it is read
-_PROGRESS_SECONDS = 10.0
 
 
 class UsageSnapshotToS3Operator(BaseOperator):
@@ -97,7 +99,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         self.compression = compression
         self.s3_extra_args = s3_extra_args
         self._is_running = False
-        self._archived: tuple[Archive, list[Manifest]] | None = None
+        self._lineage: Lineage | None = None
 
     @abstractmethod
     def get_hook(self) -> UsageHook:
@@ -123,37 +125,38 @@ class UsageSnapshotToS3Operator(BaseOperator):
             raise SystemExit(f"{self.task_id} was told to stop")
 
     def get_openlineage_facets_on_complete(self, task_instance: Any) -> Any:  # noqa: ARG002 - OpenLineage's signature
-        """Return what OpenLineage is told when the task has succeeded."""
-        if self._archived is None:
-            return None
-        from airflow_usage_provider.operators.openlineage import describe_lineage
-
-        archive, manifests = self._archived
-        series = Series(manifests[0].vendor, manifests[0].account, manifests[0].stream)
-        return describe_lineage(archive.location.bucket, series.prefix(archive.location), manifests)
+        """Return what OpenLineage is told when the task has ended; of one that failed, the days it archived."""
+        return self._lineage.describe() if self._lineage else None
 
     def _archive_days(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         windows = self._windows(context)
         with closing(self.get_hook()) as hook:
             streams = [self.open_stream(hook, window) for window in windows]
-            return self._archive_streams(windows, streams, hook.account, context)
+            return self._archive_streams(windows, streams, hook, context)
 
     def _archive_streams(
-        self, windows: list[UsageWindow], streams: list[VendorStream], account: str, context: Mapping[str, Any]
+        self, windows: list[UsageWindow], streams: list[VendorStream], hook: UsageHook, context: Mapping[str, Any]
     ) -> list[dict[str, Any]]:
         archive = self._open_archive()
+        connection = hook.connection if isinstance(hook, UsageHook) else None  # one's own may be of another kind
+        traffic = connection.traffic if connection else Traffic()
         manifests: list[Manifest] = []
         failures: list[tuple[UsageWindow, UsageProviderError]] = []
         for window, stream in zip(windows, streams, strict=True):
+            meter = DayMeter(Series(self.vendor, hook.account, stream.name), traffic)
             try:
-                manifests.append(self._archive_day(archive, account, stream, window, context))
+                manifests.append(self._archive_day(archive, meter, stream, window, context))
             except UsageProviderError as error:
-                self.log.error("%s of %s was not archived: %s", stream.name, window.usage_date, error)  # noqa: TRY400
+                self.log.error(log_lines.describe_failure(meter, window, error))  # noqa: TRY400
+                meter.report()
                 failures.append((window, error))
+        if manifests:
+            series = Series(self.vendor, hook.account, manifests[0].stream)
+            base_url = connection.base_url if connection else ""
+            self._lineage = Lineage.of(series, base_url, archive.location, manifests)
         if failures:
             _raise_failures(failures, len(windows))
         lineage.report(self, context, archive, manifests)
-        self._archived = (archive, manifests)
         return [lineage.summarize(archive, manifest) for manifest in manifests]
 
     def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:
@@ -185,24 +188,24 @@ class UsageSnapshotToS3Operator(BaseOperator):
 
         location = ArchiveLocation.parse(self.archive_url)
         client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        prefer_checksums(client)
         return Archive(
             client=client, location=location, compression=self.compression, extra_args=self.s3_extra_args or {}
         )
 
     def _archive_day(
-        self, archive: Archive, account: str, stream: VendorStream, window: UsageWindow, context: Mapping[str, Any]
+        self, archive: Archive, meter: DayMeter, stream: VendorStream, window: UsageWindow, context: Mapping[str, Any]
     ) -> Manifest:
         """Archive one day, anew while its listing moves or another run archives it too."""
-        series = Series(self.vendor, account, stream.name)
         for reading in range(1, MAX_READINGS + 1):
             try:
-                with archive.open_snapshot(series, window, stream.file_format) as snapshot:
+                with archive.open_snapshot(meter.series, window, stream.file_format) as snapshot:
                     if snapshot.previous and is_of_this_run(snapshot.previous, context, self.retries):
-                        self.log.info(
-                            "%s of %s was archived by an earlier try of this run", stream.name, window.usage_date
-                        )
+                        uri, day = archive.manifest_uri(snapshot.previous), window.usage_date
+                        self.log.info("An earlier try of this run archived %s of %s: %s", stream.name, day, uri)
                         return snapshot.previous
-                    facts = self._copy(stream, snapshot)
+                    self.log.info(log_lines.describe_begin(meter, window, stream, archive, snapshot.previous))
+                    facts = self._copy(meter, stream, window, snapshot)
                     task = identify_task(context.get("ti"))
                     manifest = snapshot.commit(
                         facts, maturity=self._maturity(window), request=stream.request, airflow=task
@@ -212,14 +215,14 @@ class UsageSnapshotToS3Operator(BaseOperator):
                     raise
                 self.log.warning("%s Reading it again, %d of %d.", error, reading + 1, MAX_READINGS)
             else:
-                self._tell(archive, manifest, snapshot.raw_bytes)
+                for line in log_lines.describe_end(meter, archive, manifest, snapshot):
+                    self.log.info(line)
+                meter.report(manifest, snapshot.previous)
                 return manifest
         raise AssertionError("unreachable")
 
-    def _copy(self, stream: VendorStream, snapshot: Snapshot) -> StreamFacts:
+    def _copy(self, meter: DayMeter, stream: VendorStream, window: UsageWindow, snapshot: Snapshot) -> StreamFacts:
         """Pass the vendor's bytes to the snapshot."""
-        begun = reported = time.monotonic()
-        number = 0
         with closing(stream.read()) as chunks:
             while True:
                 try:
@@ -231,26 +234,8 @@ class UsageSnapshotToS3Operator(BaseOperator):
                         ) from None
                     return end.value
                 snapshot.write(chunk)
-                number += 1
-                if (now := time.monotonic()) - reported >= _PROGRESS_SECONDS:
-                    reported = now
-                    rate = snapshot.raw_bytes / (now - begun) / 1e6
-                    self.log.info(
-                        "Reading %s: %d pieces, %d bytes, %.1f MB/s", stream.name, number, snapshot.raw_bytes, rate
-                    )
-
-    def _tell(self, archive: Archive, manifest: Manifest, raw_bytes: int) -> None:
-        self.log.info(
-            "Archived %s/%s/%s of %s: %s, %s, %d bytes read, %s",
-            manifest.vendor,
-            manifest.account,
-            manifest.stream,
-            manifest.usage_date,
-            "empty" if manifest.empty else f"{manifest.rows} records",
-            "unchanged" if manifest.unchanged else f"revision {manifest.revision}",
-            raw_bytes,
-            archive.manifest_uri(manifest),
-        )
+                if meter.traffic.is_progress_due():
+                    self.log.info(log_lines.describe_progress(meter, window, snapshot.raw_bytes))
 
     def _maturity(self, window: UsageWindow) -> str:
         age = datetime.now(load_zone(self.timezone)).date() - window.usage_date
@@ -261,6 +246,7 @@ def _raise_failures(failures: list[tuple[UsageWindow, UsageProviderError]], days
     if days == 1:
         raise failures[0][1]
     told = " ".join(f"{window.usage_date}: {error}" for window, error in failures)
-    message = f"{len(failures)} of {days} days were not archived, the others were. {told}"
+    others = "" if len(failures) == days else ", the others were"
+    message = f"{len(failures)} of {days} days were not archived{others}. {told}"
     kind = AirflowFailException if all(isinstance(error, FatalError) for _, error in failures) else AirflowException
     raise kind(message)

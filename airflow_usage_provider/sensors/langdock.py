@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
@@ -100,14 +101,15 @@ class LangdockExportSensor(BaseSensorOperator):
     def poke(self, context: Context) -> bool:
         """Ask once whether the export can be downloaded."""
         try:
-            is_ready, message = probe_export(
-                LangdockHook(self.langdock_conn_id),
-                stream=self.stream,
-                usage_date=self._usage_date(context),
-                group_by=self.group_by,
-                timezone=self.timezone,
-                on_empty=self.on_empty,
-            )
+            with closing(LangdockHook(self.langdock_conn_id)) as hook:
+                is_ready, message = probe_export(
+                    hook,
+                    stream=self.stream,
+                    usage_date=self._usage_date(context),
+                    group_by=self.group_by,
+                    timezone=self.timezone,
+                    on_empty=self.on_empty,
+                )
         except FatalError as error:
             raise AirflowFailException(str(error)) from None
         self.log.info(message)

@@ -18,13 +18,15 @@ from asgiref.sync import sync_to_async
 from airflow_usage_provider.exceptions import FatalError, UsageProviderError
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.models import UsageWindow
+from airflow_usage_provider.triggers.shared_hooks import SharedHooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
 # Of our own: the loop's default threads serve every trigger of the process, and an export takes half a minute.
-_POLLS = ThreadPoolExecutor(max_workers=16, thread_name_prefix="langdock-poll")
+_POLLS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="langdock-poll")
+_HOOKS = SharedHooks(LangdockHook)
 _LAST_POLL = 30.0  # seconds that a poll may overrun the deadline
 
 
@@ -104,13 +106,16 @@ class LangdockExportTrigger(BaseTrigger):
 
     async def _wait(self) -> dict[str, str]:
         deadline = datetime.fromisoformat(self.deadline)
-        hook = LangdockHook(self.langdock_conn_id)
         message = "It was never polled."
+        pause = self.poll_interval * random.uniform(0.5, 1.0)  # noqa: S311 - triggers that start together spread
         try:
-            # The connection comes through the triggerer's own loop, which only this kind of thread can ask.
-            await sync_to_async(lambda: hook.connection)()
             while (left := (deadline - datetime.now(UTC)).total_seconds()) > 0:
-                await asyncio.sleep(min(left, self.poll_interval * random.uniform(0.9, 1.1)))  # noqa: S311 - spreads polls
+                await asyncio.sleep(min(left, pause))
+                pause = self.poll_interval * random.uniform(0.9, 1.1)  # noqa: S311
+                hook = _HOOKS.find(self.langdock_conn_id)
+                if hook is None:
+                    # The connection comes through the triggerer's own loop, which only this kind of thread can ask.
+                    hook = await sync_to_async(_HOOKS.resolve)(self.langdock_conn_id)
                 poll = asyncio.get_running_loop().run_in_executor(_POLLS, self._probe, hook)
                 left = (deadline - datetime.now(UTC)).total_seconds()
                 is_ready, message = await asyncio.wait_for(poll, timeout=max(left, _LAST_POLL))

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.vendors.traffic import Traffic
 
 _KEY_STEP = "Copy the API key anew into the connection's password."
 _HOST_STEP = "Correct the host of the connection: scheme and host, as https://api.example.com."
@@ -34,6 +35,7 @@ class VendorConnection:
     :param allow_http: allow an ``http://`` base URL that is not loopback.
     :param allow_insecure_download: allow ``http://`` signed URLs.
     :param allow_private_download: allow signed URLs on loopback, private and link-local addresses.
+    :param traffic: counts what is asked through it.
     :raises ConfigurationError: the key or the base URL cannot be right.
     """
 
@@ -49,6 +51,7 @@ class VendorConnection:
     allow_http: bool = False
     allow_insecure_download: bool = False
     allow_private_download: bool = False
+    traffic: Traffic = field(default_factory=Traffic, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.api_key:

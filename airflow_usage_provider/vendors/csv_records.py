@@ -122,10 +122,11 @@ class CsvRecordCounter:
         return self._is_blank and not self._after_cr
 
     def _scan_to_record_end(self, block: bytes) -> int:
-        """Scan line by line until a record ends; return where, which may be the block's end."""
+        """Scan to the next place where a record may end, until one does; return where, which may be the block's end."""
         end = 0
         while end < len(block) and not self._is_between_records():
-            start, end = end, block.find(b"\n", end) + 1 or len(block)
+            mark = b'"' if self._state is _State.QUOTED else b"\n"
+            start, end = end, block.find(mark, end) + 1 or len(block)
             self._scan(block[start:end])
         return end
 

@@ -6,6 +6,7 @@ total deadline; every retry a count and a cap. Errors name scheme, host and path
 
 from __future__ import annotations
 
+import logging
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -20,7 +21,7 @@ from airflow_usage_provider.exceptions import (
     TransientError,
     UsageProviderError,
 )
-from airflow_usage_provider.vendors.answers import URL_STEP, ApiResponse, status_error
+from airflow_usage_provider.vendors.answers import URL_STEP, ApiResponse, request_id, status_error
 from airflow_usage_provider.vendors.exchange import Exchange, new_session
 from airflow_usage_provider.vendors.limiter import RateLimiter, shared_limiter
 from airflow_usage_provider.vendors.transport import WatchedAdapter
@@ -34,6 +35,8 @@ MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_RETRY_AFTER = 600.0  # seconds; asked for more, the task fails and says when to try again
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_TOLD_WAIT = 10.0  # seconds; a request that waited less for its turn is no news
+_log = logging.getLogger(__name__)
 
 
 class _BearerAuth(requests.auth.AuthBase):
@@ -75,7 +78,7 @@ class HttpClient:
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = _BearerAuth(connection.api_key)
         self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
-        self.requests_sent = 0
+        self._traffic = connection.traffic
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -159,10 +162,12 @@ class HttpClient:
 
         :param kinds: errors to try again after; default: all that pass.
         """
+        most = attempts or self._max_attempts
         return tenacity.Retrying(
             retry=tenacity.retry_if_exception(lambda error: _is_worth_retrying(error, kinds or (TransientError,))),
-            stop=tenacity.stop_after_attempt(attempts or self._max_attempts),
+            stop=tenacity.stop_after_attempt(most),
             wait=self._choose_pause,
+            before_sleep=partial(self._tell_retry, most),
             sleep=self._sleep,
             reraise=True,
         )
@@ -170,6 +175,12 @@ class HttpClient:
     def has_room(self) -> bool:
         """Whether a request could start now, without a wait."""
         return self._limiter.has_room()
+
+    def _tell_retry(self, most: int, state: tenacity.RetryCallState) -> None:
+        self._traffic.count_retry()
+        error = state.outcome.exception() if state.outcome else None
+        pause = state.next_action.sleep if state.next_action else 0.0
+        _log.warning("Try %d of %d failed, the next is in %.1f s: %s", state.attempt_number, most, pause, error)
 
     def _choose_pause(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
@@ -189,8 +200,12 @@ class HttpClient:
         *,
         seconds: float,
     ) -> Exchange:
-        self._limiter.wait()
-        self.requests_sent += 1
+        waited = self._limiter.wait()
+        if waited >= _TOLD_WAIT:
+            conn_id, rate = self.connection.conn_id, self.connection.requests_per_minute
+            _log.info("Waited %.0f s for a turn to ask (connection %s, requests_per_minute %d)", waited, conn_id, rate)
+        self._traffic.count_request()
+        begun = time.monotonic()
         exchange = Exchange(
             self._session,
             method,
@@ -201,6 +216,15 @@ class HttpClient:
             timeout=(self.connection.connect_timeout, self._timeout),
             seconds=seconds,
             error=partial(self.error, stream=stream, url=self.url(path)),
+        )
+        _log.debug(
+            "%s %s answered %d after %.1f s (stream %s, request id %s)",
+            method,
+            self.url(path),
+            exchange.status,
+            time.monotonic() - begun,
+            stream,
+            request_id(exchange.headers),
         )
         if exchange.status == 206 or (exchange.status == 200 and "Content-Range" in exchange.headers):
             exchange.close()

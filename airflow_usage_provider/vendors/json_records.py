@@ -60,10 +60,11 @@ def split_page(body: bytes, field: str) -> JsonPage:
 
 def _split_quickly(body: bytes, field: str) -> JsonPage:
     str(body, "utf-8")  # msgspec skips over text without looking at it
-    members = msgspec.json.decode(body, type=dict[str, msgspec.Raw])
+    compact = msgspec.json.format(body, indent=-1)
+    members = msgspec.json.decode(compact, type=dict[str, msgspec.Raw])
     records = msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])
     envelope = {name: read_envelope(bytes(raw)) for name, raw in members.items()}
-    return JsonPage([compact_record(bytes(raw)) for raw in records], envelope)
+    return JsonPage([bytes(raw) for raw in records], envelope)
 
 
 def _split_exactly(body: bytes, field: str) -> JsonPage:

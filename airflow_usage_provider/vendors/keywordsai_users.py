@@ -1,11 +1,13 @@
 """Keywords AI's users as a stream: pages in order, and the proof that nobody moved between them.
 
 ``next`` is a flag and no address, ``count`` proves nothing. A listing is complete when its pages ended on an end sign
-and, beyond one page, a second reading of it agreed.
+and, beyond one page, the vendor's totals rested and are the users that came; without such totals, a second reading has
+to agree.
 """
 
 from __future__ import annotations
 
+import logging
 from functools import partial
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import parse_qs, urlsplit
@@ -21,6 +23,7 @@ if TYPE_CHECKING:
     from airflow_usage_provider.vendors.keywordsai import KeywordsAI, UsersQuery
 
 MAX_PAGES = 100_000
+_log = logging.getLogger(__name__)
 
 
 class KeywordsAIUsers:
@@ -58,13 +61,19 @@ class KeywordsAIUsers:
         query, vendor = self._query, self._vendor
         fetch = partial(vendor.fetch_page, query)
         page, number, before = fetch(1), 1, None
+        records, size = 0, 0
         self._is_one_page = True
-        with PagesAhead(fetch, limit=query.pages_in_flight, has_room=vendor.http.has_room) as ahead:
+        traffic = vendor.connection.traffic
+        with PagesAhead(fetch, limit=query.pages_in_flight, has_room=vendor.http.has_room, traffic=traffic) as ahead:
             while page is not None and (before is None or page.records or page.envelope.get("next")):
                 if before is not None and not before.records:
                     if not page.records:
                         return
                     self._refuse(f"Page {number} has users, page {number - 1} has none")
+                likely_last = _guess_last_page(page, query.page_size)
+                records += len(page.records)
+                size += sum(map(len, page.records))
+                self._tell_page(number, likely_last, records, size)
                 yield page
                 if not self._has_next(page, number) or not (page.records or page.envelope.get("next")):
                     return
@@ -72,7 +81,7 @@ class KeywordsAIUsers:
                     self._refuse(f"The listing does not end within {MAX_PAGES} pages")
                 number, before = number + 1, page
                 self._is_one_page = False
-                page = ahead.take(number, likely_last=_guess_last_page(page, query.page_size))
+                page = ahead.take(number, likely_last=likely_last)
 
     def read(self) -> Generator[bytes, None, StreamFacts]:
         """
@@ -83,15 +92,18 @@ class KeywordsAIUsers:
         """
         reading = Reading()
         envelope: dict[str, Any] = {}
+        rested = True
         for page in self.iter_pages():
             fresh = self._take_page(reading, page)
             if reading.pages == 1:
                 envelope = dict(page.envelope)
-            elif self._query.verify_pages and page.records and _total_users(page.envelope) != _total_users(envelope):
+            rested = rested and page.envelope.get("aggregation_data") == envelope.get("aggregation_data")
+            if self._query.verify_pages and page.records and _total_users(page.envelope) != _total_users(envelope):
                 self._refuse_moved("their number changed")
             if fresh:
                 yield b"\n".join([*fresh, b""])
-        if self._query.verify_pages and not self._is_one_page:
+        is_vouched_for = rested and _total_users(envelope) == reading.rows and not reading.duplicates
+        if self._query.verify_pages and not self._is_one_page and not is_vouched_for:
             self._verify(reading)
         for link in ("next", "previous"):  # addresses of the vendor's that say nothing of the records
             envelope.pop(link, None)
@@ -99,9 +111,14 @@ class KeywordsAIUsers:
             rows=reading.rows,
             pages=reading.pages,
             duplicates=reading.duplicates,
-            columns=tuple(reading.columns),
+            columns=reading.columns,
             envelope=envelope,
         )
+
+    def _tell_page(self, number: int, likely_last: int | None, records: int, size: int) -> None:
+        level = logging.INFO if self._vendor.connection.traffic.is_progress_due() else logging.DEBUG
+        day, of = self._query.window.usage_date, "" if likely_last is None else f" of about {likely_last}"
+        _log.log(level, "%s of %s: page %d%s, %d records, %d bytes so far", self.name, day, number, of, records, size)
 
     def _take_page(self, reading: Reading, page: JsonPage) -> list[bytes]:
         fresh = reading.add_page(page)
@@ -113,6 +130,8 @@ class KeywordsAIUsers:
         """Compare with the reading before, or with a second one."""
         known, self._known_reading = self._known_reading, reading
         if known is None:
+            day = self._query.window.usage_date
+            _log.info("%s of %s: reading %d pages again, in case users moved", self.name, day, reading.pages)
             known = Reading()
             for page in self.iter_pages():
                 self._take_page(known, page)

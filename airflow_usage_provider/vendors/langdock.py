@@ -18,7 +18,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
 )
 from airflow_usage_provider.models import UsageWindow, load_zone
-from airflow_usage_provider.vendors.answers import ApiResponse
+from airflow_usage_provider.vendors.answers import ApiResponse, request_id
 from airflow_usage_provider.vendors.download import Downloader
 from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, HttpClient
 from airflow_usage_provider.vendors.langdock_export import LangdockExport
@@ -110,12 +110,14 @@ class Export:
     :param record_count: data records in the file; 0 for a period without data.
     :param download_url: the signed URL, a secret; None where there is nothing to download.
     :param date_range: the range the vendor said it covers.
+    :param request_id: the vendor's id of the request, for its support.
     """
 
     record_count: int
     download_url: str | None = field(default=None, repr=False)
     date_range: Mapping[str, Any] | None = None
     data_type: str | None = None
+    request_id: str | None = None
 
 
 class Langdock:
@@ -140,17 +142,20 @@ class Langdock:
         yesterday = datetime.now(load_zone("UTC")).date() - timedelta(days=1)
         self.create_export(ExportQuery(window=UsageWindow(yesterday), stream="api_keys"))
 
-    def create_export(self, query: ExportQuery) -> Export:
+    def create_export(self, query: ExportQuery, *, attempts: int | None = None) -> Export:
         """
         Ask for an export by the CSV route.
 
+        :param attempts: how often to try; default: as often as the client does.
         :raises ExportTooLargeError: it would be longer than the vendor exports.
         :raises InvalidBodyError: the answer is not the documented envelope.
         """
-        answer = self.http.request("POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED)
+        answer = self.http.request(
+            "POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED, attempts=attempts
+        )
         if answer.status != 200:
             self._explain(answer, query)
-            return Export(record_count=0)
+            return Export(record_count=0, request_id=request_id(answer.headers))
         document = answer.json()
         data = document.get("data") if isinstance(document, dict) and document.get("success") is not False else None
         count = data.get("recordCount") if isinstance(data, dict) else None
@@ -163,6 +168,7 @@ class Langdock:
             download_url=url if isinstance(url, str) and url else None,
             date_range=date_range if isinstance(date_range, dict) else None,
             data_type=str(data["dataType"]) if "dataType" in data else None,
+            request_id=request_id(answer.headers),
         )
 
     def is_ready(self, query: ExportQuery) -> bool | None:
@@ -171,7 +177,7 @@ class Langdock:
 
         :raises DownloadExpiredError: it does not serve yet.
         """
-        export = self.create_export(query)
+        export = self.create_export(query, attempts=1)
         if export.record_count == 0:
             return None
         if export.download_url is None:

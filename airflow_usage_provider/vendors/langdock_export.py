@@ -6,6 +6,7 @@ never leaves this object: it is used at once, and asked for anew when it does no
 
 from __future__ import annotations
 
+import logging
 from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
@@ -20,13 +21,16 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
-from airflow_usage_provider.vendors.json_records import iter_records, read_members
+from airflow_usage_provider.vendors.json_members import MemberReader
+from airflow_usage_provider.vendors.json_records import iter_records
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from airflow_usage_provider.vendors.exchange import Exchange
     from airflow_usage_provider.vendors.langdock import Export, ExportQuery, Langdock
+
+_log = logging.getLogger(__name__)
 
 
 class LangdockExport:
@@ -86,6 +90,10 @@ class LangdockExport:
 
         def ask() -> tuple[Export, Exchange | None]:
             export = self._vendor.create_export(self._query)
+            day, records = self._query.window.usage_date, export.record_count
+            _log.info(
+                "%s of %s: the vendor exports %d records (request id %s)", self.name, day, records, export.request_id
+            )
             if export.download_url is None:
                 if export.record_count:
                     self._refuse(f"The vendor announces {export.record_count} records and no download URL")
@@ -93,6 +101,9 @@ class LangdockExport:
             download = http.retrying(VendorUnavailableError, RateLimitedError)(
                 self._vendor.downloader.open, export.download_url, stream=stream
             )
+            length = download.headers.get("Content-Length", "")
+            size = length if length.isdecimal() else "an unknown number of"
+            _log.info("%s of %s: downloading %s bytes", self.name, day, size)
             return export, download
 
         return http.retrying(DownloadExpiredError)(ask)
@@ -101,7 +112,7 @@ class LangdockExport:
         exchange = self._vendor.open_json(self._query)
         if exchange is None:
             return StreamFacts(rows=0, vendor_rows=0)
-        rows, columns = 0, dict[str, None]()
+        rows, members = 0, MemberReader()
         with exchange, self._named_errors():
             chunks = exchange.iter_chunks()
             head = next(chunks, b"")
@@ -114,7 +125,7 @@ class LangdockExport:
                     envelope: dict[str, Any] = end.value
                     break
                 rows += 1
-                columns.update(dict.fromkeys(read_members(record)))
+                members.read(record)
                 yield record + b"\n"
         metadata = envelope.get("metadata")
         metadata = metadata if isinstance(metadata, dict) and envelope.get("success") is not False else {}
@@ -126,7 +137,7 @@ class LangdockExport:
         return StreamFacts(
             rows=rows,
             vendor_rows=announced,
-            columns=tuple(columns),
+            columns=tuple(members.names),
             envelope={name: metadata[name] for name in ("dataType",) if name in metadata},  # no other: URLs are secret
             window_returned=covered if isinstance(covered, dict) else None,
         )

@@ -3,17 +3,23 @@
 from __future__ import annotations
 
 import hashlib
+import logging
 from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_usage_provider.exceptions import TransientError
-from airflow_usage_provider.vendors.json_records import JsonPage, read_members
+from airflow_usage_provider.vendors.json_members import MemberReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
+    from airflow_usage_provider.vendors.json_records import JsonPage
+    from airflow_usage_provider.vendors.traffic import Traffic
+
+_log = logging.getLogger(__name__)
 _MOST_NEWEST = 65_536
 _KEY_FIELDS = ("customer_identifier", "environment")
+_NAMELESS = {b"", b"null", b'""'}
 
 
 class FetchPage(Protocol):
@@ -32,10 +38,12 @@ class PagesAhead:
 
     :param limit: pages on their way at the same time.
     :param has_room: whether a request could start now.
+    :param traffic: counts what is asked for again.
     """
 
-    def __init__(self, fetch: FetchPage, *, limit: int, has_room: Callable[[], bool]) -> None:
+    def __init__(self, fetch: FetchPage, *, limit: int, has_room: Callable[[], bool], traffic: Traffic) -> None:
         self._fetch = fetch
+        self._traffic = traffic
         self._limit = limit
         self._has_room = has_room
         self._depth = 1
@@ -66,8 +74,9 @@ class PagesAhead:
         if future is not None:
             try:
                 return future.result()
-            except TransientError:
-                pass  # now it is its turn
+            except TransientError as error:
+                self._traffic.count_retry()
+                _log.warning("Failed ahead of its turn, in which it is asked for again: %s", error)
         return self._fetch(number)
 
 
@@ -78,10 +87,15 @@ class Reading:
         self.pages = 0
         self.rows = 0
         self.duplicates = 0
-        self.columns: dict[str, None] = {}
+        self._members = MemberReader(*_KEY_FIELDS)
         self._users = _DigestSet()
         self._page_digests: set[bytes] = set()
         self._order = hashlib.sha256()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """Names of the users' members, in order of first appearance."""
+        return tuple(self._members.names)
 
     def add_page(self, page: JsonPage) -> list[bytes] | None:
         """
@@ -89,26 +103,23 @@ class Reading:
 
         Users without an identifier are as many as there are records of them.
         """
-        keys: list[bytes] = []
-        fresh: list[bytes] = []
-        for record in page.records:
-            fields = read_members(record)
-            self.columns.update(dict.fromkeys(fields))
-            user = fields.get(_KEY_FIELDS[0], b"null")
-            key = _digest(b"\x00".join(fields.get(name, b"") for name in _KEY_FIELDS))
-            is_named = user not in {b"null", b'""'}
-            if is_named and not self._users.add(key):
-                self.duplicates += 1
-            else:
-                fresh.append(record)
-            keys.append(key if is_named else _digest(record))
-        digest = _digest(b"".join(keys))
+        users = [self._members.read(record) for record in page.records]
+        is_named = [user not in _NAMELESS for user, _ in users]
+        keys = [
+            _digest(b"\x00".join(user) if named else record)
+            for user, named, record in zip(users, is_named, page.records, strict=True)
+        ]
+        order = b"".join(keys)
+        digest = _digest(order)
         if keys and digest in self._page_digests:
             return None
         self._page_digests.add(digest)
-        self._order.update(b"".join(keys))
+        self._order.update(order)
+        is_known = self._users.add_all(keys, is_named)
+        fresh = [record for record, known in zip(page.records, is_known, strict=True) if not known]
         self.pages += 1
         self.rows += len(fresh)
+        self.duplicates += len(keys) - len(fresh)
         return fresh
 
     def agrees_with(self, other: Reading) -> bool:
@@ -120,30 +131,38 @@ class _DigestSet:
     """A set of 64-bit digests: a small one of the newest, and a sorted array of the others."""
 
     def __init__(self) -> None:
-        self._newest: set[int] = set()
+        self._newest: set[bytes] = set()
         self._others: Any = None
 
-    def add(self, digest: bytes) -> bool:
-        """Add a digest; False if it was there already."""
-        number = int.from_bytes(digest, "big")
-        if number in self._newest or self._is_among_others(number):
-            return False
-        self._newest.add(number)
+    def add_all(self, digests: list[bytes], is_counted: list[bool]) -> list[bool]:
+        """Add those that count, in order; return which of them were there already."""
+        is_known = self._are_among_others(digests)
+        for position, digest in enumerate(digests):
+            if not is_counted[position]:
+                is_known[position] = False
+            elif digest in self._newest:
+                is_known[position] = True
+            elif not is_known[position]:
+                self._newest.add(digest)
         if len(self._newest) >= _MOST_NEWEST:
             self._settle()
-        return True
+        return is_known
 
-    def _is_among_others(self, number: int) -> bool:
+    def _are_among_others(self, digests: list[bytes]) -> list[bool]:
         if self._others is None:
-            return False
-        position = int(self._others.searchsorted(self._others.dtype.type(number)))
-        return position < len(self._others) and int(self._others[position]) == number
+            return [False] * len(digests)
+        import numpy as np
+
+        wanted = np.frombuffer(b"".join(digests), dtype=np.uint64)
+        places = self._others.searchsorted(wanted).clip(max=len(self._others) - 1)
+        found: list[bool] = (self._others[places] == wanted).tolist()
+        return found
 
     def _settle(self) -> None:
         import numpy as np
 
-        newest = np.fromiter(self._newest, dtype=np.uint64, count=len(self._newest))
-        self._others = newest if self._others is None else np.concatenate([self._others, newest])
+        newest = np.frombuffer(b"".join(self._newest), dtype=np.uint64)
+        self._others = newest.copy() if self._others is None else np.concatenate([self._others, newest])
         self._others.sort()
         self._newest.clear()
 

@@ -156,7 +156,7 @@ class WatchedAdapter(HTTPAdapter):
     """requests' adapter over watched connections; it never tries again by itself."""
 
     def __init__(self) -> None:
-        super().__init__(max_retries=0, pool_maxsize=32)
+        super().__init__(max_retries=0, pool_maxsize=64)
 
     def init_poolmanager(self, *args: Any, **kwargs: Any) -> None:
         """Use our pools."""

@@ -363,19 +363,36 @@ def test_cumulative_figures_are_not_archived_under_past_days(connect_vendors, ar
     assert objects() == {}
 
 
-def test_openlineage_is_told_what_went_in_and_what_came_out(connect_vendors, archive_url, objects, s3_server):
+def test_openlineage_is_told_what_went_in_and_what_came_out(connect_vendors, archive_url, sandbox, s3_server):
     connect_vendors()
     operator = export(archive_url, lookback_days=1)
     assert operator.get_openlineage_facets_on_complete(None) is None
     summaries = operator.execute({})
     told = operator.get_openlineage_facets_on_complete(None)
     (came,), (went,) = told.outputs, told.inputs
-    assert (went.namespace, went.name) == ("langdock", "acme/api_keys")
+    assert (went.namespace, went.name) == (sandbox.url.replace("http", "langdock"), "acme/api_keys")
     assert came.namespace == f"s3://{s3_server.bucket}"
     assert f"s3://{s3_server.bucket}/{came.name}" == f"{archive_url}/raw/vendor=langdock/account=acme/stream=api_keys"
     statistics = came.outputFacets["outputStatistics"]
     assert statistics.rowCount == sum(summary["rows"] for summary in summaries)
     assert statistics.size == sum(summary["bytes"] for summary in summaries)
+
+
+def test_openlineage_is_told_what_a_failed_task_archived(connect_vendors, archive_url):
+    connect_vendors()
+
+    class HalfBroken(LangdockExportToS3Operator):
+        def open_stream(self, hook, window):
+            stream = super().open_stream(hook, window)
+            if window.usage_date == DAY:
+                stream.read = lambda: (_ for _ in ())  # it ends without its facts
+            return stream
+
+    operator = HalfBroken(task_id="archive", archive_url=archive_url, usage_date=DAY.isoformat(), lookback_days=1)
+    with pytest.raises(AirflowException):
+        operator.execute({})
+    (came,) = operator.get_openlineage_facets_on_complete(None).outputs
+    assert came.outputFacets["outputStatistics"].fileCount == 1
 
 
 def test_a_run_that_began_after_the_snapshot_did_not_write_it(connect_vendors, archive_url):

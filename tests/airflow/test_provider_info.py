@@ -19,6 +19,8 @@ INFO = get_provider_info()
 
 @pytest.mark.parametrize("name", ["provider_info.schema.json", "provider.yaml.schema.json"])
 def test_provider_info_is_valid_against_airflows_schemas(name):
+    if name == "provider.yaml.schema.json" and airflow.__version__ < "3.2":
+        pytest.skip("it named the tags that Airflow's own providers had; nothing reads it at run time")
     schema = json.loads((Path(airflow.__file__).parent / name).read_text())
     jsonschema.validate(INFO, schema)
 
@@ -76,9 +78,10 @@ print(conf.get("usage_provider", "langdock_streams"))
 def test_the_form_of_older_airflows_says_the_same(hook_class):
     module, _, name = hook_class.rpartition(".")
     hook = getattr(importlib.import_module(module), name)
+    assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= set(vars(hook))  # Airflow looks nowhere else
     behaviour = hook.get_ui_field_behaviour()
-    assert behaviour["relabeling"] == {"host": "Base URL", "password": "API key"}
-    assert set(behaviour["hidden_fields"]) == {"login", "port", "schema"}
+    assert behaviour["relabeling"] == {"host": "Base URL", "port": "Port", "password": "API key"}
+    assert set(behaviour["hidden_fields"]) == {"login", "schema"}
     assert behaviour["placeholders"]["host"] == hook.base_url
 
 

@@ -5,11 +5,17 @@ import json
 from datetime import UTC, datetime, timedelta
 
 import pytest
-from airflow.sdk.exceptions import TaskDeferred
 
 from airflow_usage_provider.compat import AirflowFailException, AirflowSensorTimeout
+from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.sensors.langdock import LangdockExportSensor
 from airflow_usage_provider.triggers.langdock import LangdockExportTrigger
+from airflow_usage_provider.triggers.shared_hooks import SharedHooks
+
+try:
+    from airflow.sdk.exceptions import TaskDeferred
+except ImportError:  # before Airflow 3.2
+    from airflow.exceptions import TaskDeferred
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 
@@ -183,3 +189,33 @@ def test_the_trigger_names_a_missing_connection_without_a_traceback():
     payload = fire(trigger())
     assert payload["status"] == "error"
     assert payload["message"].startswith("Connection 'langdock_default' does not exist.")
+
+
+def fire_together(count, **kwargs):
+    async def collect(one):
+        return [event async for event in one.run()]
+
+    async def gather():
+        return await asyncio.gather(*(collect(trigger(**kwargs)) for _ in range(count)))
+
+    return [event.payload["status"] for (event,) in asyncio.run(gather())]
+
+
+def test_triggers_of_one_connection_share_its_lookup_and_its_session(connect_vendors, sandbox, monkeypatch):
+    connect_vendors("sk-a;error=500")
+    opened = []
+    open_vendor = LangdockHook.open_vendor
+    monkeypatch.setattr(LangdockHook, "open_vendor", lambda hook: opened.append(hook.connection) or open_vendor(hook))
+    assert fire_together(50, seconds=1.0, poll_interval=0.3) == ["timeout"] * 50
+    assert len(sandbox.requests) >= 50
+    assert len(opened) == 1
+
+
+def test_a_key_that_was_replaced_is_found_after_a_while(connect_vendors, monkeypatch):
+    connect_vendors("nonsense")
+    hooks = SharedHooks(LangdockHook, clock=iter([0.0, 0.0, 10.0, 301.0, 301.0, 301.0]).__next__)
+    first = hooks.resolve("langdock_default")
+    connect_vendors("sk-good")
+    assert hooks.find("langdock_default") is first
+    assert hooks.find("langdock_default") is None
+    assert hooks.resolve("langdock_default").connection.api_key == "sk-good"

@@ -83,7 +83,7 @@ def test_each_refusal_has_its_error_and_is_retried_only_where_that_may_help(
         get(client)
     error = caught.value
     assert type(error) is kind
-    assert len(sandbox.requests) == client.requests_sent == requests
+    assert len(sandbox.requests) == client.connection.traffic.requests == requests
     assert (error.connection, error.vendor, error.stream) == ("under_test", "keywordsai", "users")
     assert (error.status, error.url) == (status, f"{sandbox.url}/api/users/")
     assert error.next_step
@@ -251,7 +251,7 @@ def test_a_host_without_a_listener_is_tried_and_then_unavailable(
     client = client_to(settings={"base_url": dead_url})
     with pytest.raises(VendorUnavailableError, match="The request failed"):
         get(client)
-    assert client.requests_sent == MAX_ATTEMPTS
+    assert client.connection.traffic.requests == MAX_ATTEMPTS
     assert len(fake_time.slept) == MAX_ATTEMPTS - 1
 
 
@@ -271,6 +271,64 @@ def test_nothing_an_error_shows_or_the_log_tells_holds_a_secret(
         get(client_to(f"sk-{canary};{switches}"), params={"secret": canary})
     shown = [str(caught.value), repr(caught.value), str(pickle.dumps(caught.value)), caplog.text]
     assert canary not in "".join([*shown, *traceback.format_exception(caught.value)])
+
+
+def test_each_new_try_is_counted_and_told_with_its_reason_and_its_pause(
+    client_to: ClientMaker, caplog: pytest.LogCaptureFixture, sandbox: Any
+) -> None:
+    client = client_to("sk-acme;error=429;error_times=2;retry_after=3")
+    get(client)
+    assert (client.connection.traffic.requests, client.connection.traffic.retries) == (3, 2)
+    first, second = (record.getMessage() for record in caplog.records if record.levelno == logging.WARNING)
+    assert first.startswith("Try 1 of 5 failed, the next is in 3.0 s: Too many requests; the vendor asks to wait 3 s")
+    assert second.startswith("Try 2 of 5 failed")
+    assert f"status 429, url {sandbox.url}/api/users/" in second
+
+
+def test_a_request_that_is_tried_once_makes_the_next_wait(connect: Any, fake_time: Any) -> None:
+    limiter = RateLimiter(0, clock=fake_time.clock, sleep=fake_time.sleep)
+    connection = connect("sk-acme;error=429;error_times=1;retry_after=3")
+    client = HttpClient("keywordsai", connection, sleep=fake_time.sleep, limiter=limiter)
+    try:
+        with pytest.raises(RateLimitedError):
+            get(client, attempts=1)
+        get(client)
+    finally:
+        client.close()
+    assert (connection.traffic.requests, connection.traffic.retries) == (2, 0)
+    assert fake_time.slept == [3]
+
+
+def test_the_last_try_is_no_new_one(client_to: ClientMaker, caplog: pytest.LogCaptureFixture) -> None:
+    client = client_to("sk-acme;error=500")
+    with pytest.raises(VendorUnavailableError):
+        get(client)
+    assert client.connection.traffic.retries == MAX_ATTEMPTS - 1
+    assert sum(record.levelno == logging.WARNING for record in caplog.records) == MAX_ATTEMPTS - 1
+
+
+def test_a_long_wait_for_a_turn_is_told(connect: Any, fake_time: Any, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    limiter = RateLimiter(2, clock=fake_time.clock, sleep=fake_time.sleep)
+    client = HttpClient("keywordsai", connect(requests_per_minute=2), sleep=fake_time.sleep, limiter=limiter)
+    try:
+        for _ in range(3):
+            get(client)
+    finally:
+        client.close()
+    (line,) = (record.getMessage() for record in caplog.records if "Waited" in record.getMessage())
+    assert line == "Waited 60 s for a turn to ask (connection under_test, requests_per_minute 2)"
+
+
+def test_every_answer_is_told_to_who_asks_for_details_with_the_vendors_id_of_the_request(
+    client_to: ClientMaker, canned_server: Any, canned: Any, canary: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="airflow_usage_provider")
+    server = canned_server([canned(headers={"X-Request-Id": "req-4711"})])
+    get(client_to(f"sk-{canary}", settings={"base_url": server.url}), params={"secret": canary})
+    assert f"GET {server.url}/api/users/ answered 200 after" in caplog.text
+    assert "request id req-4711" in caplog.text
+    assert canary not in caplog.text
 
 
 def test_a_proxy_of_the_environment_is_asked_with_the_key_for_the_vendor(

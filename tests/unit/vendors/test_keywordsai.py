@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import json
+import logging
 from collections.abc import Callable, Iterator
 from datetime import date
+from itertools import count
 from typing import Any
 
 import pytest
@@ -20,6 +22,7 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.models import StreamFacts, UsageWindow
 from airflow_usage_provider.vendors.keywordsai import KeywordsAI, KeywordsAIUsers, UsersQuery, date_parameters
+from airflow_usage_provider.vendors.traffic import Traffic
 
 DAY = date(2026, 11, 20)
 WINDOW = UsageWindow(DAY)
@@ -32,9 +35,15 @@ def open_users(connect: Any, client_options: dict[str, Any]) -> Iterator[Open]:
     vendors: list[KeywordsAI] = []
 
     def open_with(
-        switches: str = "", *, key_environment: str | None = None, base_url: str | None = None, **query: Any
+        switches: str = "",
+        *,
+        key_environment: str | None = None,
+        base_url: str | None = None,
+        traffic: Traffic | None = None,
+        **query: Any,
     ) -> KeywordsAIUsers:
-        settings = {"base_url": base_url} if base_url else {}
+        given = {"base_url": base_url, "traffic": traffic}
+        settings = {name: value for name, value in given.items() if value}
         vendor = KeywordsAI(connect(f"sk-acme;{switches}", **settings), environment=key_environment, **client_options)
         vendors.append(vendor)
         return vendor.open_users(UsersQuery(**{"window": WINDOW, "page_size": 10, **query}))
@@ -159,12 +168,71 @@ def test_a_listing_that_comes_to_rest_is_read_by_the_same_stream(open_users: Ope
     assert len(set(identify(rows))) == len(rows) == facts.rows
 
 
+def test_totals_that_rest_and_are_the_users_that_came_spare_the_second_reading(open_users: Open, sandbox: Any) -> None:
+    read(open_users("users=25", pages_in_flight=1))
+    assert pages_asked(sandbox) == [1, 2, 3]
+
+
+@pytest.mark.parametrize("totals", [[2, 2, 2], [3, 4, 3], [4, 4, 4], [None, 3, 3], ["3", "3", "3"]])
+def test_other_totals_do_not(open_users: Open, canned_server: Any, canned: Any, totals: list[Any]) -> None:
+    server = canned_server()
+    server.answers = [
+        canned(
+            body=json.dumps(
+                {
+                    "results": [{"customer_identifier": str(number)}],
+                    "next": "more" if number < 2 else None,
+                    "aggregation_data": {"total_users": total} if total is not None else {},
+                }
+            ).encode()
+        )
+        for number, total in enumerate(totals)
+    ] * 2
+    stream = open_users(base_url=server.url, pages_in_flight=1, page_size=1)
+    if len(set(totals)) > 1:
+        with pytest.raises(ListingChangedError):
+            read(stream)
+    else:
+        read(stream)
+        assert len(server.requests) == 6
+
+
 def test_the_second_reading_costs_each_page_once_more(open_users: Open, sandbox: Any) -> None:
-    stream = open_users("users=25", pages_in_flight=1)
+    stream = open_users("users=25;aggregation=missing", pages_in_flight=1)
     read(stream)
     assert sorted(pages_asked(sandbox)) == [1, 1, 2, 2, 3, 3]
     read(stream)
     assert len(sandbox.requests) == 9
+
+
+def test_pages_are_told_every_ten_seconds(open_users: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    four_seconds_a_page = Traffic(clock=count(0, 4).__next__)
+    body = b"".join(open_users("users=60", traffic=four_seconds_a_page).read())
+    first, last = (record.getMessage() for record in caplog.records)
+    assert first.startswith(f"users of {DAY}: page 3 of about 6, 30 records, ")
+    assert last == f"users of {DAY}: page 6 of about 6, 60 records, {len(body) - 60} bytes so far"
+
+
+def test_a_second_reading_is_told_too(open_users: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
+    four_seconds_a_page = Traffic(clock=count(0, 4).__next__)
+    read(open_users("users=30;aggregation=missing", traffic=four_seconds_a_page))
+    lines = [record.getMessage() for record in caplog.records]
+    assert [line.partition(" records")[0] for line in lines] == [
+        f"users of {DAY}: page 3, 30",
+        f"users of {DAY}: reading 3 pages again, in case users moved",
+        f"users of {DAY}: page 3, 30",
+    ]
+
+
+def test_who_asks_for_details_is_told_every_page(open_users: Open, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG, logger="airflow_usage_provider")
+    read(open_users("users=30", verify_pages=False))
+    told = [record.getMessage() for record in caplog.records]
+    assert [line.split(",")[0].partition("page ")[2] for line in told if "page " in line] == [
+        f"{number} of about 3" for number in (1, 2, 3)
+    ]
 
 
 def test_without_a_second_reading_what_moved_shows_as_duplicates(open_users: Open, sandbox: Any) -> None:

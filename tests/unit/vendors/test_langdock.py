@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import json
+import logging
 import pickle
 import time
 import traceback
@@ -346,6 +347,30 @@ def test_an_export_hides_its_url(langdock: Connect) -> None:
     assert "Signature" not in repr(made)
     assert (made.record_count, made.data_type) == (20, "assistants")
     assert Export(record_count=0).download_url is None
+
+
+def test_an_export_is_told_with_its_records_and_its_bytes_and_never_its_url(
+    langdock: Connect, sandbox: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.DEBUG, logger="airflow_usage_provider")
+    body, _ = export(langdock("rows=20"))
+    told = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
+    assert told == [
+        f"api_keys of {DAY}: the vendor exports 20 records (request id None)",
+        f"api_keys of {DAY}: downloading {len(body)} bytes",
+    ]
+    (download,) = (record for record in sandbox.requests if record.port_role == "download")
+    assert download.query["X-Sandbox-Signature"] not in caplog.text
+    assert download.path not in caplog.text
+
+
+def test_the_vendors_id_of_an_export_is_told_even_of_a_day_without_data(
+    langdock: Connect, canned_server: Any, canned: Any, caplog: pytest.LogCaptureFixture
+) -> None:
+    caplog.set_level(logging.INFO)
+    nothing = canned(404, b'{"error": "no_data_found"}', {"X-Request-Id": "req-4711"})
+    assert export(langdock(base_url=canned_server([nothing]).url))[1].rows == 0
+    assert f"api_keys of {DAY}: the vendor exports 0 records (request id req-4711)" in caplog.text
 
 
 @pytest.mark.parametrize(

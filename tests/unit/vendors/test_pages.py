@@ -10,6 +10,7 @@ import pytest
 from airflow_usage_provider.exceptions import AuthenticationError, VendorUnavailableError
 from airflow_usage_provider.vendors.json_records import JsonPage
 from airflow_usage_provider.vendors.pages import PagesAhead, Reading
+from airflow_usage_provider.vendors.traffic import Traffic
 
 
 class Vendor:
@@ -20,6 +21,7 @@ class Vendor:
         self._last = last
         self._failures = failures or {}
         self._lock = threading.Lock()
+        self.traffic = Traffic()
 
     def fetch(self, number: int, *, attempts: int | None = None) -> JsonPage | None:
         with self._lock:
@@ -34,7 +36,7 @@ def page(*names: object) -> JsonPage:
 
 
 def take_all(vendor: Vendor, *, limit: int = 4, has_room: bool = True) -> Iterator[JsonPage]:
-    with PagesAhead(vendor.fetch, limit=limit, has_room=lambda: has_room) as ahead:
+    with PagesAhead(vendor.fetch, limit=limit, has_room=lambda: has_room, traffic=vendor.traffic) as ahead:
         number = 2
         while (taken := ahead.take(number)) is not None:
             yield taken
@@ -68,10 +70,12 @@ def test_one_page_at_a_time_asks_nothing_ahead() -> None:
     assert vendor.asked == [(2, None), (3, None), (4, None)]
 
 
-def test_what_failed_ahead_is_asked_for_again_in_full_when_it_is_its_turn() -> None:
+def test_what_failed_ahead_is_asked_for_again_in_full_when_it_is_its_turn(caplog: pytest.LogCaptureFixture) -> None:
     vendor = Vendor(last=5, failures={3: VendorUnavailableError("later")})
     assert list(take_all(vendor)) == [page(number) for number in range(2, 6)]
     assert (3, None) in vendor.asked
+    assert vendor.traffic.retries == 1
+    assert caplog.messages == ["Failed ahead of its turn, in which it is asked for again: later."]
 
 
 def test_what_no_retry_can_help_is_raised_when_it_is_its_turn() -> None:
@@ -79,6 +83,14 @@ def test_what_no_retry_can_help_is_raised_when_it_is_its_turn() -> None:
     assert next(pages) == page(2)
     with pytest.raises(AuthenticationError):
         next(pages)
+
+
+def test_a_reading_of_many_users_knows_each_of_them() -> None:
+    reading = Reading()
+    for first in range(0, 200_000, 10_000):
+        assert len(reading.add_page(page(*range(first, first + 10_000))) or ()) == 10_000
+    assert reading.add_page(page(199_999, 200_000, 5, 70_000)) == page(200_000).records
+    assert (reading.rows, reading.duplicates) == (200_001, 3)
 
 
 def test_a_reading_keeps_the_first_record_of_a_user() -> None:

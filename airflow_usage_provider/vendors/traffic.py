@@ -1,0 +1,46 @@
+"""Counts what is asked of a vendor through one connection. Logs and metrics tell it; it knows nothing of either."""
+
+from __future__ import annotations
+
+import threading
+import time
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+_PROGRESS_SECONDS = 10.0
+
+
+class Traffic:
+    """
+    Counters that many threads may raise.
+
+    ``requests`` are those to the vendor's API, tries anew among them; ``retries`` are the tries anew, of requests and
+    of downloads.
+    """
+
+    def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
+        self.requests = 0
+        self.retries = 0
+        self._clock = clock
+        self._told = clock()
+        self._lock = threading.Lock()
+
+    def count_request(self) -> None:
+        """Count a request that is about to be sent."""
+        with self._lock:
+            self.requests += 1
+
+    def count_retry(self) -> None:
+        """Count a request or a download that failed and is tried anew."""
+        with self._lock:
+            self.retries += 1
+
+    def is_progress_due(self) -> bool:
+        """Whether to tell of progress now: True at most every ten seconds, whoever asks."""
+        with self._lock:
+            if (now := self._clock()) - self._told < _PROGRESS_SECONDS:
+                return False
+            self._told = now
+            return True
