@@ -82,9 +82,8 @@ def _pack(flags: NDArray[Any]) -> NDArray[Any]:
     """Make a mask of a flag for each byte."""
     import numpy as np
 
-    words = np.zeros(-(-len(flags) // 64), dtype="<u8")
-    words.view(np.uint8)[: -(-len(flags) // 8)] = np.packbits(flags, bitorder="little")
-    return words
+    packed = np.packbits(flags, bitorder="little")
+    return np.pad(packed, (0, -len(packed) % 8)).view("<u8") if len(packed) % 8 else packed.view("<u8")
 
 
 def _count_bits(words: NDArray[Any]) -> NDArray[Any]:

@@ -19,7 +19,7 @@ _CELL = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
 _FIRST_RECORD = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+(?:\n|\r\n|\r(?=[^\n]))")
 _BOM = b"\xef\xbb\xbf"
 _MAX_HEADER_BYTES = 1024 * 1024
-_BLOCK = 256 * 1024
+_BLOCK = 512 * 1024
 _QUOTE, _COMMA, _CR, _LF = b'",\r\n'
 
 
