@@ -5,7 +5,6 @@ BIN := .venv/bin
 CHECK := build/check
 LOWEST := build/lowest
 BENCH := build/bench
-WITH_BROWSER := $(if $(shell command -v chromium),.venv/with-browser)
 SOURCES := $(shell find airflow_usage_provider dags -name '*.py' -o -name '*.json' -o -name py.typed)
 # uv does not read pip's configuration: where pip is told of an index, uv is told of it here.
 INDEX = UV_DEFAULT_INDEX="$${UV_DEFAULT_INDEX:-$${PIP_INDEX_URL:-$$($(BIN)/pip config get global.index-url 2>/dev/null)}}"
@@ -31,9 +30,9 @@ setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and
 unit: .venv/with-tools ## the tests that need neither Airflow nor S3, from the checkout, in seconds
 	$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit tests/contract
 
-test: lint types setup $(WITH_BROWSER) wheel $(CHECK) ## everything; the tests run against the installed wheel, then against Airflow 3.0
-	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest
+test: lint types setup wheel $(CHECK) ## everything; the tests run against the installed wheel, with Airflow 3.0 first
 	$(NOX) --session quick
+	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest
 
 test-distributed: setup $(CHECK) ## 50 accounts on Celery workers, which die meanwhile, as triggerers and schedulers do, 8 minutes
 	cd $(CHECK) && DISTRIBUTED=full $(CURDIR)/$(BIN)/python -m pytest -s tests/live/test_distributed.py
@@ -83,7 +82,7 @@ lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowe
 screenshots: setup .venv/with-browser ## look at Airflow's pages with chromium, and make the pictures of the docs anew
 	@command -v chromium > /dev/null || { echo "No chromium here: apt-get install chromium fonts-dejavu-core"; exit 1; }
 	mkdir -p docs/images
-	PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -q tests/browser
+	PICTURES=$(CURDIR)/docs/images $(BIN)/python -m pytest -q -m browser tests/browser
 
 env: ## .env for docker-compose.yaml, with fresh secrets, unless there is one
 	@python3 sandbox/dotenv.py

@@ -4,8 +4,10 @@
 Archives the users of every configured Keywords AI account, with their usage and cost, to S3: the day before, and the
 days before that again, as the vendor revises them.
 
-Configure `[usage_provider]` (`archive_url`, `keywordsai_conn_ids`, ...) and one connection of type *Keywords AI* for
-each account, then switch the DAG on. To archive one day by hand, trigger it with the param `usage_date`.
+- **Before it is switched on:** the settings of [usage_provider], archive_url above all, and one connection of type
+  Keywords AI for each account, named in keywordsai_conn_ids.
+- **One day by hand:** trigger it with the param usage_date.
+- **Many days:** a backfill. What is archived already is kept, whatever runs again.
 """
 
 from __future__ import annotations
@@ -36,7 +38,10 @@ with DAG(
     default_args={"owner": "airflow-usage-provider", "retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
         "usage_date": Param(
-            None, type=["null", "string"], format="date", description="Archive this day in place of the run's."
+            None,
+            type=["null", "string"],
+            format="date",
+            description="The day to archive. Left empty: the day before the run's date.",
         )
     },
     tags=["usage", "keywordsai"],
@@ -68,7 +73,7 @@ with DAG(
             lookback_days=lookback_days,
             keywordsai_conn_id=keywordsai_conn_id,
             pool=POOL,
-            map_index_template="{{ task.keywordsai_conn_id }}",
+            map_index_template="{{ ti.task.keywordsai_conn_id }}",
         )
 
     targets = plan()

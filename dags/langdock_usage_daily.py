@@ -4,9 +4,10 @@
 Archives every configured stream of every configured Langdock account to S3: the day before, and the days before that
 again, as the vendor revises them. One stream or account that fails does not stop the others.
 
-Configure `[usage_provider]` (`archive_url`, `langdock_conn_ids`, `langdock_streams`, ...) and one connection of type
-*Langdock* for each account, then switch the DAG on. To archive one day by hand, trigger it with the param
-`usage_date`.
+- **Before it is switched on:** the settings of [usage_provider], archive_url above all, and one connection of type
+  Langdock for each account, named in langdock_conn_ids; the streams are in langdock_streams.
+- **One day by hand:** trigger it with the param usage_date.
+- **Many days:** a backfill, 12 months back at most. What is archived already is kept, whatever runs again.
 """
 
 from __future__ import annotations
@@ -25,6 +26,8 @@ from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
 from airflow_usage_provider.sensors.langdock import LangdockExportSensor
 
 POOL = conf.get("usage_provider", "langdock_pool", fallback="default_pool")
+# Of a task among its like, in the UI. Airflow 3.0 renders the task of ``ti``, and not ``task`` itself.
+NAME = "{{ ti.task.langdock_conn_id }} {{ [ti.task.stream, ti.task.group_by] | select | join(':') }}"
 
 with DAG(
     dag_id="langdock_usage_daily",
@@ -38,7 +41,10 @@ with DAG(
     default_args={"owner": "airflow-usage-provider", "retries": 3, "retry_delay": timedelta(minutes=5)},
     params={
         "usage_date": Param(
-            None, type=["null", "string"], format="date", description="Archive this day in place of the run's."
+            None,
+            type=["null", "string"],
+            format="date",
+            description="The day to archive. Left empty: the day before the run's date.",
         )
     },
     tags=["usage", "langdock"],
@@ -75,7 +81,7 @@ with DAG(
             "usage_date": usage_date,
             "timezone": timezone,
             "pool": POOL,
-            "map_index_template": "{{ task.langdock_conn_id }} {{ task.stream }} {{ task.group_by or '' }}",
+            "map_index_template": NAME,
         }
         wait = LangdockExportSensor(
             task_id="wait_for_export", deferrable=True, poke_interval=30, timeout=6 * 60 * 60, **export

@@ -91,9 +91,8 @@ class LangdockExport:
         def ask() -> tuple[Export, Exchange | None]:
             export = self._vendor.create_export(self._query)
             day, records = self._query.window.usage_date, export.record_count
-            _log.info(
-                "%s of %s: the vendor exports %d records (request id %s)", self.name, day, records, export.request_id
-            )
+            request_id = f" (request id {export.request_id})" if export.request_id else ""
+            _log.info("%s of %s: the vendor exports %d records%s", self.name, day, records, request_id)
             if export.download_url is None:
                 if export.record_count:
                     self._refuse(f"The vendor announces {export.record_count} records and no download URL")

@@ -12,7 +12,9 @@ import ipaddress
 import logging
 import os
 import socket
+import sys
 import threading
+import time
 from contextlib import contextmanager, suppress
 from typing import TYPE_CHECKING, Any
 
@@ -28,7 +30,61 @@ if TYPE_CHECKING:
 _NAT64 = ipaddress.ip_network("64:ff9b::/96")
 _GLOBAL_UNICAST = ipaddress.ip_network("2000::/3")  # all of IPv6 that anybody was ever given
 _AZURE_WIRE_SERVER = ipaddress.ip_address("168.63.129.16")  # a public address that leads to the host's own services
+_LONGEST_SLEEP = 1.0  # seconds; so long does a thread outlive the last deadline
 _request = threading.local()
+
+
+class _Watcher:
+    """
+    Expires deadlines, all from one thread, which ends when it finds none.
+
+    A thread for each would cost a fifth of a request, which counts where thousands of sensors wait.
+    """
+
+    def __init__(self) -> None:
+        self.reset()
+
+    def reset(self) -> None:
+        """Begin anew, as a forked child must: it has no thread, and perhaps a lock that nobody will release."""
+        self._changed = threading.Condition(threading.Lock())
+        self._running: set[Deadline] = set()
+        self._has_thread = False
+        self._wakes = 0.0
+
+    def add(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._running.add(deadline)
+            if not self._has_thread:
+                threading.Thread(target=self._watch, name="deadlines", daemon=True).start()
+                self._has_thread = True
+            elif deadline.ends < self._wakes:
+                self._changed.notify()
+
+    def remove(self, deadline: Deadline) -> None:
+        with self._changed:
+            self._running.discard(deadline)
+
+    def _watch(self) -> None:
+        with self._changed:
+            try:
+                while self._running:
+                    self._wait_and_expire()
+            finally:
+                self._has_thread = False
+
+    def _wait_and_expire(self) -> None:
+        now = time.monotonic()
+        self._wakes = min([now + _LONGEST_SLEEP, *(deadline.ends for deadline in self._running)])
+        self._changed.wait(max(0.0, self._wakes - now))
+        now = time.monotonic()
+        for deadline in [running for running in self._running if running.ends <= now]:
+            self._running.remove(deadline)
+            deadline.expire()
+
+
+_watcher = _Watcher()
+if sys.platform != "win32":
+    os.register_at_fork(after_in_child=_watcher.reset)
 
 
 class Deadline:
@@ -40,19 +96,19 @@ class Deadline:
 
     def __init__(self, seconds: float) -> None:
         self.seconds = seconds
+        self.ends = float("inf")
         self.has_passed = False
         self._socket: socket.socket | None = None
         self._lock = threading.Lock()
-        self._timer = threading.Timer(seconds, self._expire)
-        self._timer.daemon = True
 
     def start(self) -> None:
         """Let the time run."""
-        self._timer.start()
+        self.ends = time.monotonic() + self.seconds
+        _watcher.add(self)
 
     def cancel(self) -> None:
         """Stop it: nothing is cut off any more."""
-        self._timer.cancel()
+        _watcher.remove(self)
         self._replace(None)
 
     @contextmanager
@@ -74,7 +130,7 @@ class Deadline:
         # A descriptor of its own: TLS takes the socket's away, and a reader may be busy with its buffers.
         self._replace(socket.socket(fileno=os.dup(sock.fileno())))
         if self.has_passed:
-            self._expire()
+            self.expire()
 
     def _replace(self, sock: socket.socket | None) -> None:
         with self._lock:
@@ -82,7 +138,8 @@ class Deadline:
                 self._socket.close()
             self._socket = sock
 
-    def _expire(self) -> None:
+    def expire(self) -> None:
+        """Say that time is up, and shut the socket down if there is one."""
         self.has_passed = True
         with self._lock, suppress(OSError):  # closed already
             if self._socket is not None:

@@ -63,7 +63,7 @@ def test_a_new_day_is_told_from_the_request_to_the_object_and_the_manifest(run, 
     end = f"Archived {NAME}: 20 records, revision 1, {raw_bytes} bytes read in N s (requests 1, retries 0): "
     assert lines == [
         f"Asking for {NAME} (POST /export/api-keys). In the archive so far: nothing of that day",
-        f"api_keys of {DAY}: the vendor exports 20 records (request id None)",
+        f"api_keys of {DAY}: the vendor exports 20 records",
         f"api_keys of {DAY}: downloading {raw_bytes} bytes",
         f"Stored {summary['bytes']} bytes: {archive_url}/{part}",
         end + summary["manifest_uri"],
@@ -93,7 +93,7 @@ def test_an_empty_day_is_told_as_one(run, connect_vendors):
     connect_vendors("sk-acme;empty=404")
     summary, lines = run()
     assert lines[1:] == [
-        f"api_keys of {DAY}: the vendor exports 0 records (request id None)",
+        f"api_keys of {DAY}: the vendor exports 0 records",
         f"Archived {NAME}: empty, revision 1, 0 bytes read in N s (requests 1, retries 0): {summary['manifest_uri']}",
     ]
 

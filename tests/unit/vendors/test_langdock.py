@@ -356,7 +356,7 @@ def test_an_export_is_told_with_its_records_and_its_bytes_and_never_its_url(
     body, _ = export(langdock("rows=20"))
     told = [record.getMessage() for record in caplog.records if record.levelno == logging.INFO]
     assert told == [
-        f"api_keys of {DAY}: the vendor exports 20 records (request id None)",
+        f"api_keys of {DAY}: the vendor exports 20 records",
         f"api_keys of {DAY}: downloading {len(body)} bytes",
     ]
     (download,) = (record for record in sandbox.requests if record.port_role == "download")

@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import socket
+import subprocess
+import sys
+import threading
 import time
 from collections.abc import Callable, Iterator
 
@@ -150,3 +153,41 @@ def test_a_deadline_ends_the_connection_though_its_socket_object_is_closed(pair:
 
 def test_a_deadline_without_a_socket_just_passes(start_deadline: Start) -> None:
     await_passing(start_deadline(0.001))
+
+
+def threads() -> int:
+    return sum(thread.name == "deadlines" for thread in threading.enumerate())
+
+
+def test_all_deadlines_share_a_thread_which_ends_after_the_last(start_deadline: Start) -> None:
+    deadlines = [start_deadline(60) for _ in range(50)]
+    assert threads() == 1
+    for deadline in deadlines:
+        deadline.cancel()
+    while threads():
+        time.sleep(0.01)
+    await_passing(start_deadline(0.001))
+
+
+def test_a_short_deadline_does_not_wait_for_a_long_one(start_deadline: Start) -> None:
+    start_deadline(60)
+    begun = time.monotonic()
+    await_passing(start_deadline(0.01))
+    assert time.monotonic() - begun < 0.9  # the thread looks each second by itself
+
+
+def test_a_forked_process_has_its_own_deadlines() -> None:
+    code = """
+import os, time
+from airflow_usage_provider.vendors.transport import Deadline
+Deadline(60).start()
+if not (child := os.fork()):
+    deadline = Deadline(0.01)
+    deadline.start()
+    end = time.monotonic() + 10
+    while not deadline.has_passed and time.monotonic() < end:
+        time.sleep(0.01)
+    os._exit(not deadline.has_passed)
+raise SystemExit(os.waitstatus_to_exitcode(os.waitpid(child, 0)[1]))
+"""
+    assert subprocess.run([sys.executable, "-W", "ignore", "-c", code], check=False).returncode == 0
