@@ -47,7 +47,7 @@ with DAG(
     tags=["usage", "keywordsai"],
 ) as dag:
 
-    @task(retries=0)
+    @task
     def plan(**context: Any) -> list[dict[str, Any]]:
         """Read the configuration: which accounts, which day, and when that day has settled."""
         from airflow_usage_provider.configuration import plan_keywordsai, plan_settled_at, plan_window

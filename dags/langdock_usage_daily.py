@@ -38,7 +38,12 @@ with DAG(
     catchup=False,
     max_active_runs=3,
     is_paused_upon_creation=True,
-    default_args={"owner": "airflow-usage-provider", "retries": 3, "retry_delay": timedelta(minutes=5)},
+    default_args={
+        "owner": "airflow-usage-provider",
+        "retries": 3,
+        "retry_delay": timedelta(minutes=5),
+        "weight_rule": "upstream",  # a stream that is ready is archived before others are asked about
+    },
     params={
         "usage_date": Param(
             None,
@@ -50,7 +55,7 @@ with DAG(
     tags=["usage", "langdock"],
 ) as dag:
 
-    @task(retries=0)
+    @task
     def plan(**context: Any) -> list[dict[str, Any]]:
         """Read the configuration: which accounts and streams, which day, and when that day has settled."""
         from airflow_usage_provider.configuration import plan_langdock, plan_settled_at, plan_window

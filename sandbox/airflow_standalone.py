@@ -89,22 +89,8 @@ class AirflowStandalone:
 
     def start(self) -> None:
         """Start it and return once every component is healthy."""
-        self.home.mkdir(parents=True, exist_ok=True)
-        (self.home / "dags").mkdir(exist_ok=True)
-        passwords = self.home / "simple_auth_manager_passwords.json.generated"
-        passwords.touch(0o600)
-        passwords.write_text(json.dumps({self.username: self.password}) + "\n")
-        with self.log.open("ab") as log:
-            self._process = subprocess.Popen(
-                [str(self.python), "-m", "airflow", "standalone"],
-                cwd=self.home,
-                env=self.env,
-                stdin=subprocess.DEVNULL,
-                stdout=log,
-                stderr=subprocess.STDOUT,
-                start_new_session=True,
-            )
-        self._leash = Leash(self._process)
+        self._prepare_home()
+        self._process, self._leash = self._spawn("standalone", log=self.log)
         self._await_healthy()
 
     def stop(self, grace: float = 5.0) -> None:
@@ -140,6 +126,26 @@ class AirflowStandalone:
     def logs(self) -> str:
         """What the components printed so far."""
         return self.log.read_text(errors="replace") if self.log.exists() else ""
+
+    def _prepare_home(self) -> None:
+        (self.home / "dags").mkdir(parents=True, exist_ok=True)
+        passwords = self.home / "simple_auth_manager_passwords.json.generated"
+        passwords.touch(0o600)
+        passwords.write_text(json.dumps({self.username: self.password}) + "\n")
+
+    def _spawn(self, *arguments: str, log: Path) -> tuple[subprocess.Popen[bytes], Leash]:
+        """Start Airflow's command line with these arguments, on a leash."""
+        with log.open("ab") as output:
+            process = subprocess.Popen(
+                [str(self.python), "-m", "airflow", *arguments],
+                cwd=self.home,
+                env=self.env,
+                stdin=subprocess.DEVNULL,
+                stdout=output,
+                stderr=subprocess.STDOUT,
+                start_new_session=True,
+            )
+        return process, Leash(process)
 
     def _ask(self, method: str, path: str, document: Any = None) -> Any:
         request = urllib.request.Request(self.url + path, method=method)
@@ -187,10 +193,12 @@ class AirflowStandalone:
             "AIRFLOW__CORE__FERNET_KEY": base64.urlsafe_b64encode(secrets.token_bytes(32)).decode(),
             "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
             "AIRFLOW__CORE__PARALLELISM": str(parallelism),
-            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}",
+            # On a busy machine others may hold SQLite's only lock for longer than the 5 s that are its default:
+            "AIRFLOW__DATABASE__SQL_ALCHEMY_CONN": f"sqlite:///{self.home / 'airflow.db'}?timeout=30",
             "AIRFLOW__LOGGING__BASE_LOG_FOLDER": str(self.home / "logs"),
             "AIRFLOW__LOGGING__TRIGGER_LOG_SERVER_PORT": str(triggerer_log_port),
             "AIRFLOW__LOGGING__WORKER_LOG_SERVER_PORT": str(worker_log_port),
+            "AIRFLOW__WORKERS__EXECUTION_API_TIMEOUT": "60",  # the same: a task whose start is not answered has failed
         }
 
 

@@ -1,4 +1,4 @@
-"""The README's Python runs as it stands."""
+"""The Python of README and docs runs as it stands."""
 
 from __future__ import annotations
 
@@ -57,3 +57,13 @@ def test_a_vendor_of_ones_own_is_archived(set_connection, canned_server, canned,
     (summary,) = operator.execute({})
     assert (summary["vendor"], summary["stream"], summary["rows"]) == ("acme", "invoices", 2)
     assert any(key.startswith("raw/vendor=acme/account=acme_default/stream=invoices/") for key in objects())
+
+
+def test_the_shards_of_the_scale_page_are_dags():
+    page = Path(__file__).parents[2] / "docs" / "deployment" / "scale.md"
+    (code,) = re.findall(r"```python\n(.*?)```", page.read_text(), re.DOTALL)
+    names: dict[str, object] = {}
+    exec(code, names)
+    shards = [dag for name, dag in names.items() if name.startswith("langdock_usage_")]
+    assert [dag.dag_id for dag in shards] == [f"langdock_usage_{number:02}" for number in range(5)]
+    assert all(dag.task_ids == ["archive"] for dag in shards)
