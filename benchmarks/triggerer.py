@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import re
 import shutil
 import signal
 import sqlite3
@@ -16,24 +17,23 @@ import subprocess
 import sys
 import tempfile
 import time
-import urllib.request
-from collections import defaultdict
 from collections.abc import Iterator
 from contextlib import closing, contextmanager, suppress
-from itertools import pairwise
 from pathlib import Path
 from statistics import median
 from typing import Any
 
 from benchmarks.measure import FailedRunError, Server
 from benchmarks.report import describe_machine
+from benchmarks.watching import Polls, Tree
 from benchmarks.works import BIN, ROOT
 
 POLL_SECONDS = 60.0
 LATE = POLL_SECONDS * 1.1 + 1.0
-KINDS = {"idle": "no sensor", "ours": "ours", "http": "HttpSensorTrigger"}
-_TICK = os.sysconf("SC_CLK_TCK")
-_REFUSED_SECONDS = 20.0
+KINDS = {"idle": "none", "sleep": "DateTimeTrigger: only sleeps", "ours": "ours", "http": "HttpSensorTrigger"}
+POLLING = ("ours", "http")
+_OWN = re.compile("_proxy$|_CA_BUNDLE$|^SSL_CERT_", re.IGNORECASE)  # of this machine
+_REFUSED_SECONDS = 20.0  # counted when all have had time to be refused once
 _DEADLINE = 900.0  # seconds until all must have been polled
 
 
@@ -45,7 +45,7 @@ class Home:
         host = f"http://127.0.0.1:{port}"
         extra = {"requests_per_minute": 0, "allow_insecure_download": True, "allow_private_download": True}
         ours = {"conn_type": "langdock", "host": host, "password": "bench", "extra": extra}
-        kept = {name: value for name, value in os.environ.items() if not name.lower().endswith("_proxy")}
+        kept = {name: value for name, value in os.environ.items() if not _OWN.search(name)}
         self._environment = {
             **kept,
             "PATH": f"{BIN}:{kept['PATH']}",
@@ -98,9 +98,10 @@ class Home:
                     os.killpg(process.pid, signal.SIGKILL)
                 process.wait()
 
-    def started(self) -> float:
-        """Return when the last trigger began to run: it opens its log then."""
-        return max((path.stat().st_mtime for path in self.folder.glob("logs/*/*/*/map_index=*")), default=0.0)
+    def begun(self) -> tuple[int, float]:
+        """Return how many triggers began to run, and when the last: each opens its log then."""
+        times = [path.stat().st_mtime for path in self.folder.glob("logs/*/*/*/map_index=*")]
+        return len(times), max(times, default=time.time())
 
     def ended(self) -> int:
         """Return how many sensors do not wait any more."""
@@ -109,78 +110,16 @@ class Home:
         return int(count)
 
 
-class Tree:
-    """CPU and memory of a process and its descendants."""
-
-    def __init__(self, pid: int) -> None:
-        self._pid = pid
-        self.peak = 0.0
-
-    def _pids(self) -> list[int]:
-        pids = [self._pid]
-        for pid in pids:
-            with suppress(OSError):
-                for task in Path(f"/proc/{pid}/task").iterdir():
-                    pids += [int(child) for child in (task / "children").read_text().split()]
-        return pids
-
-    def cpu(self) -> float:
-        """Return user and system seconds so far."""
-        ticks = 0
-        for pid in self._pids():
-            with suppress(OSError):
-                fields = Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()
-                ticks += int(fields[11]) + int(fields[12])
-        return ticks / _TICK
-
-    def watch(self, seconds: float) -> None:
-        """Let time pass, and see what memory it takes: shared pages count once (PSS)."""
-        end = time.monotonic() + seconds
-        while (left := end - time.monotonic()) > 0:
-            kilobytes = 0
-            for pid in self._pids():
-                with suppress(OSError):
-                    lines = Path(f"/proc/{pid}/smaps_rollup").read_text().splitlines()
-                    kilobytes += next(int(line.split()[1]) for line in lines if line.startswith("Pss:"))
-            self.peak = max(self.peak, kilobytes / 1024)
-            time.sleep(min(left, 3.0))
-
-
-class Polls:
-    """What the vendor saw: times of the polls of each sensor."""
-
-    def __init__(self, port: int) -> None:
-        self._base = f"http://127.0.0.1:{port}/-/"
-        self.times: dict[str, list[float]] = defaultdict(list)
-
-    def look(self) -> int:
-        """Fetch the polls since the last time; return how many there were."""
-        with urllib.request.urlopen(f"{self._base}take") as answer:
-            taken = json.load(answer)
-        for key, at in taken:
-            self.times[key].append(at)
-        return len(taken)
-
-    def refuse(self) -> None:
-        """Let the vendor answer 401 from now on, and forget the past."""
-        urllib.request.urlopen(f"{self._base}status/401").close()
-        self.look()
-        self.times.clear()
-
-    def gaps(self, since: float) -> list[float]:
-        """Return seconds between two polls of one sensor, of all that ended since."""
-        pairs = [pair for times in self.times.values() for pair in pairwise(times)]
-        return sorted(after - before for before, after in pairs if after >= since)
-
-
 def measure(kind: str, count: int, window: float, home: Home, polls: Polls) -> dict[str, Any]:
     """Let one triggerer carry the sensors; return what it took."""
     begun = time.time()
     with home.triggerer(count) as pid:
         tree = Tree(pid)
-        if kind == "idle":
+        if kind not in POLLING:
+            while home.begun()[0] < count:
+                tree.watch(2.0)
             tree.watch(20.0)
-            return {"memory": tree.peak, **_cpu(tree, window=20.0)}
+            return {"started": home.begun()[1] - begun, **_take(tree, min(window, 60.0))}
         while len(polls.times) < count and time.time() - begun < _DEADLINE:
             tree.watch(2.0)
             polls.look()
@@ -188,29 +127,34 @@ def measure(kind: str, count: int, window: float, home: Home, polls: Polls) -> d
             raise FailedRunError(f"only {len(polls.times)} of {count} were polled")
         since = time.time()
         facts = {
-            "started": home.started() - begun,
+            "started": home.begun()[1] - begun,
             "polled": max(times[0] for times in polls.times.values()) - begun,
-            **_cpu(tree, window),
+            **_take(tree, window),
         }
         polls.look()
         gaps = polls.gaps(since)
         facts["polls_per_second"] = len(gaps) / window
-        facts |= {"median": median(gaps), "p99": gaps[int(len(gaps) * 0.99)], "late": _late(gaps), "memory": tree.peak}
-        polls.refuse()
-        tree.watch(_REFUSED_SECONDS)
-        refused = polls.look()
-        facts["refused_per_second"] = refused / _REFUSED_SECONDS
-        facts["refused_most"] = max(map(len, polls.times.values()), default=0)
-        time.sleep(5.0)  # events are on their way to the database
-        facts["refused_ended"] = home.ended()
-        facts["refused"] = refused + polls.look()
-        return facts
+        facts |= {"median": median(gaps), "p99": gaps[int(len(gaps) * 0.99)], "late": _late(gaps)}
+        return facts | _refuse(home, polls)
 
 
-def _cpu(tree: Tree, window: float) -> dict[str, float]:
+def _take(tree: Tree, window: float) -> dict[str, float]:
+    """Return the share of a core during the window, and the most MiB until now."""
     before, begun = tree.cpu(), time.monotonic()
     tree.watch(window)
-    return {"cpu": (tree.cpu() - before) / (time.monotonic() - begun)}
+    cpu = (tree.cpu() - before) / (time.monotonic() - begun)
+    return {"cpu": cpu, "memory": tree.peak, "largest": tree.largest}
+
+
+def _refuse(home: Home, polls: Polls) -> dict[str, float]:
+    """Let the vendor refuse all; return how many polls there are still when all have been refused once."""
+    polls.refuse()
+    time.sleep(LATE)
+    polls.look()
+    time.sleep(_REFUSED_SECONDS)
+    rate = polls.look() / _REFUSED_SECONDS
+    most = max(map(len, polls.times.values()), default=0)
+    return {"refused_per_second": rate, "refused_most": most, "ended": home.ended()}
 
 
 def _late(gaps: list[float]) -> float:
@@ -225,8 +169,10 @@ def run(kinds: list[str], count: int, window: float) -> dict[str, Any]:
         for kind in kinds:
             with Server("polls") as server:
                 home = Home(Path(folder), server.port)
-                home.fill(kind, 0 if kind == "idle" else count)
-                results[kind] = {"load": os.getloadavg()[0], **measure(kind, count, window, home, Polls(server.port))}
+                sensors = 0 if kind == "idle" else count
+                home.fill(kind, sensors)
+                facts = measure(kind, sensors, window, home, Polls(server.port))
+                results[kind] = {"load": os.getloadavg()[0], **facts}
                 print(f"{kind}: {json.dumps(results[kind])}", file=sys.stderr, flush=True)
     return results
 
@@ -235,17 +181,20 @@ def format_results(results: dict[str, Any], count: int) -> str:
     """Return the table as Markdown."""
     head = (
         f"**{count:,} waiting sensors in one triggerer, a poll a minute each**\n\n"
-        "| trigger | all run after, s | all polled after, s | memory (PSS), MiB | CPU, % of a core "
-        "| between two polls: median, p99, s | late polls | on 401: polls/s, most of one sensor |\n"
+        "| trigger | all run after, s | all polled after, s | memory, MiB, largest process | CPU, % of a core "
+        "| between two polls: median, p99, s | late polls | after a 401: polls/s, sensors that ended |\n"
         "|---|---|---|---|---|---|---|---|\n"
     )
     rows = []
     for kind, facts in results.items():
-        cells = [KINDS[kind], "", "", f"{facts['memory']:.0f}", f"{100 * facts['cpu']:.1f}", "", "", ""]
+        memory = f"{facts['memory']:.0f}, {facts['largest']:.0f}"
+        cells = [KINDS[kind], "", "", memory, f"{100 * facts['cpu']:.1f}", "", "", ""]
         if kind != "idle":
-            cells[1:3] = f"{facts['started']:.0f}", f"{facts['polled']:.0f}"
+            cells[1] = f"{facts['started']:.0f}"
+        if kind in POLLING:
+            cells[2] = f"{facts['polled']:.0f}"
             cells[5:7] = f"{facts['median']:.1f}, {facts['p99']:.1f}", f"{100 * facts['late']:.1f} %"
-            cells[7] = f"{facts['refused_per_second']:.0f}, {facts['refused_most']}"
+            cells[7] = f"{facts['refused_per_second']:.0f}, {facts['ended']:,}"
         rows.append(f"| {' | '.join(cells)} |\n")
     return head + "".join(rows)
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import fcntl
 import json
+import re
 import shutil
 import signal
 import sys
@@ -16,6 +17,7 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from datetime import UTC, datetime, timedelta
+from itertools import pairwise
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
@@ -32,12 +34,14 @@ if TYPE_CHECKING:
 DAG_IDS = ("keywordsai_users_daily", "langdock_usage_daily")
 STREAMS = "api_keys,api_keys:model,models"
 DAYS = 3
-TIME_LIMIT = 600.0  # seconds for the backfill
-FAILED = ("failed", "upstream_failed", "up_for_retry")
+TIME_LIMIT = 600.0  # seconds for runs
+FAILED = ("failed", "up_for_retry")
 BUNDLES = [
     {"name": "dags-folder", "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle", "kwargs": {}},
     {"name": "usage", "classpath": "airflow_usage_provider.bundles.UsageDagBundle", "kwargs": {}},
 ]
+ENTRY = re.compile(r"\[?\d{4}-\d\d-\d\d[T ]|[A-Z]+: ")  # how a line begins that does not continue the one before
+ERROR = re.compile(r"\[(error|critical) |\b(ERROR|CRITICAL)( - |: )")
 STARTED = time.monotonic()
 
 
@@ -97,22 +101,35 @@ def await_dags(airflow: AirflowStandalone) -> None:
         time.sleep(0.5)
 
 
-def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
-    """Order a run of both DAGs for each day, then switch them on.
+def switch_on(airflow: AirflowStandalone) -> None:
+    """Unpause both DAGs; each begins at once with a run for the latest day."""
+    for dag_id in DAG_IDS:
+        change(airflow, "PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
-    In this order: a DAG switched on first would begin with a scheduled run of the latest day. Without
-    ``run_on_latest_version`` Airflow looks it up while its own audit line is pending, and locks SQLite against itself.
+
+def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
+    """Order a run of both DAGs for each of these days, which follow one another.
+
+    A stream's first run must have ended: when several runs at once tell of a new asset, Airflow lets one of them
+    create it and fails the others. Without ``run_on_latest_version`` Airflow 3.3 looks it up while its own audit line
+    is pending, and locks SQLite against itself.
     """
     order = {
         "from_date": f"{days[0]}T00:00:00Z",
         "to_date": f"{days[-1]}T00:00:00Z",
-        "max_active_runs": DAYS,
+        "max_active_runs": len(days),
         "run_on_latest_version": True,
     }
     for dag_id in DAG_IDS:
         change(airflow, "POST", "/api/v2/backfills", {"dag_id": dag_id, **order})
-    for dag_id in DAG_IDS:
-        change(airflow, "PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
+
+
+def archive_days(airflow: AirflowStandalone, days: list[date]) -> None:
+    """Switch the DAGs on, and when the latest day is archived, backfill the days before it."""
+    switch_on(airflow)
+    await_runs(airflow, 1)
+    backfill(airflow, days[:-1])
+    await_runs(airflow, len(days))
 
 
 def change(airflow: AirflowStandalone, method: str, path: str, document: dict[str, Any]) -> None:
@@ -129,8 +146,8 @@ def change(airflow: AirflowStandalone, method: str, path: str, document: dict[st
             return
 
 
-def await_runs(airflow: AirflowStandalone) -> None:
-    """Return once every run of both DAGs has succeeded; say whenever the counts change.
+def await_runs(airflow: AirflowStandalone, count: int) -> None:
+    """Return once both DAGs have so many runs, all of which succeeded; say whenever the counts change.
 
     :raises DemoError: a task failed, or it takes too long.
     """
@@ -147,7 +164,7 @@ def await_runs(airflow: AirflowStandalone) -> None:
             if failed := [task for task in tasks if task["state"] in FAILED]:
                 raise DemoError("\n\n".join(describe_failure(airflow, task) for task in failed[:3]))
             runs = airflow.api("GET", f"/api/v2/dags/{dag_id}/dagRuns?limit=100")["dag_runs"]
-            runs_left += max(DAYS, len(runs)) - sum(run["state"] == "success" for run in runs)
+            runs_left += max(count, len(runs)) - sum(run["state"] == "success" for run in runs)
         if not runs_left:
             return
         if time.monotonic() > deadline:
@@ -162,17 +179,38 @@ def describe_counts(tasks: list[dict[str, Any]]) -> str:
 
 
 def describe_failure(airflow: AirflowStandalone, task: dict[str, Any]) -> str:
-    """Name a failed task, with the end of its log."""
+    """Name a failed task, with the end of its log; without an error there, with the errors of Airflow's processes."""
     path = f"/api/v2/dags/{task['dag_id']}/dagRuns/{quote(task['dag_run_id'], safe='')}/taskInstances/{task['task_id']}"
     log = airflow.api("GET", f"{path}/logs/{task['try_number']}?map_index={task['map_index']}&full_content=true")
     lines = [
         f"{task['dag_id']}, run {task['dag_run_id']}: {task['task_id']}, map index {task['map_index']}, {task['state']}"
     ]
     lines.append("The end of its log:")
-    for entry in [entry for entry in log["content"] if entry.get("level")][-25:]:
-        lines.append(f"  {entry['timestamp']:<27.27} {entry['level']:<8} {entry['event']}")
+    entries = [entry for entry in log["content"] if entry.get("level")]
+    for entry in entries[-25:]:
+        lines.append(f"  {entry.get('timestamp') or '':<27.27} {entry['level']:<8} {entry['event']}")
         lines += [f"    {error['exc_type']}: {error['exc_value']}" for error in entry.get("error_detail") or ()]
+    if not {"error", "critical"} & {entry["level"] for entry in entries}:  # not the task failed, but what runs it
+        lines += ["It holds no error. Errors of Airflow's processes:", *find_errors(airflow.logs())[-40:]]
     return "\n".join(lines)
+
+
+def find_errors(log: str) -> list[str]:
+    """The errors in the log of ``airflow standalone``, each with the end of its traceback.
+
+    Such as *Error updating Task Instance state* of the API server, which then sets a task that succeeded to failed.
+    """
+    components: dict[str, list[str]] = {}
+    for line in log.splitlines():
+        component, _, text = line.partition("|")
+        components.setdefault(component.strip(), []).append(text.strip()[:300])
+    found: list[str] = []
+    for component, lines in components.items():
+        starts = [number for number, line in enumerate(lines) if ENTRY.match(line)]
+        for start, end in pairwise([*starts, len(lines)]):
+            if ERROR.search(lines[start]):
+                found += [f"  {component}: {line}" for line in [lines[start], *lines[start + 1 : end][-4:]]]
+    return found
 
 
 def tail(text: str, count: int = 30) -> str:
@@ -254,9 +292,8 @@ def run_demo(home: Path, *, ui: bool) -> None:
         with AirflowStandalone(home / "airflow", env=describe_environment(vendors, s3)) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             await_dags(airflow)
-            backfill(airflow, days)
-            say(f"backfilling {days[0]} to {days[-1]}")
-            await_runs(airflow)
+            say(f"archiving {days[-1]}, then back to {days[0]}")
+            archive_days(airflow, days)
             say("all runs succeeded")
             show_archive(ArchiveReader(s3.client(), s3.bucket))
             if ui:

@@ -35,9 +35,15 @@ def _airflows(number: int) -> BaseTrigger:
     return HttpSensorTrigger(endpoint=f"wait/{number}", http_conn_id="http_bench", method="GET", poke_interval=60.0)
 
 
+def _sleeper(_: int) -> BaseTrigger:
+    from airflow.providers.standard.triggers.temporal import DateTimeTrigger
+
+    return DateTimeTrigger(_NEVER)
+
+
 def defer(kind: str, count: int) -> None:
     """Make a run of the DAG ``waiting`` whose sensor is mapped ``count`` times, and defer all."""
-    make = {"ours": _ours, "http": _airflows}[kind]
+    make = {"ours": _ours, "http": _airflows, "sleep": _sleeper}[kind]
     with create_session() as session:
         dag = SerializedDagModel.get_dag("waiting", session=session)
         version = DagVersion.get_latest_version("waiting", session=session)

@@ -185,6 +185,16 @@ def test_the_trigger_sleeps_after_every_poll(connect_vendors, sandbox):
     assert 1 <= len(sandbox.requests) <= 6
 
 
+def test_the_trigger_tells_what_keeps_it_waiting_once_and_not_at_every_poll(connect_vendors, sandbox, caplog, capsys):
+    connect_vendors("sk-a;error=500")
+    sandbox.clear()
+    with caplog.at_level("INFO"):
+        fire(trigger(seconds=1.0, poll_interval=0.1))
+    assert len(sandbox.requests) >= 3
+    told = capsys.readouterr().out + caplog.text  # Airflow before 3.1 logs, later ones print
+    assert told.count("Not ready: ") == told.count("It is polled every 0.1 s.") == 1
+
+
 def test_the_trigger_names_a_missing_connection_without_a_traceback():
     payload = fire(trigger())
     assert payload["status"] == "error"

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
-from sandbox.demo import DAG_IDS, await_dags, await_runs, backfill, describe_environment
+from sandbox.demo import DAG_IDS, archive_days, await_dags, describe_environment
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in (3, 2, 1)]
@@ -17,7 +17,7 @@ DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in (3, 2, 1)]
 
 @pytest.fixture(scope="module")
 def airflow(running_sandbox, s3_server, tmp_path_factory):
-    """Airflow after a backfill of three days, with a Langdock account whose exports are not ready at once."""
+    """Airflow after three days, with a Langdock account whose exports are not ready at once."""
     environment = describe_environment(running_sandbox, s3_server)
     langdock = json.loads(environment["AIRFLOW_CONN_LANGDOCK_DEFAULT"])
     langdock["password"] = "sk-acme;ready_after_requests=1"
@@ -29,8 +29,7 @@ def airflow(running_sandbox, s3_server, tmp_path_factory):
     }
     with AirflowStandalone(tmp_path_factory.mktemp("live"), env=environment) as server:
         await_dags(server)
-        backfill(server, DAYS)
-        await_runs(server)
+        archive_days(server, DAYS)
         yield server
 
 
@@ -40,7 +39,7 @@ def task_instances(airflow, dag_id):
 
 
 @pytest.mark.parametrize("dag_id", DAG_IDS)
-def test_every_task_of_the_backfill_succeeded(airflow, dag_id):
+def test_every_task_succeeded(airflow, dag_id):
     tasks = task_instances(airflow, dag_id)
     assert {task["state"] for task in tasks} == {"success"}
     assert len({task["dag_run_id"] for task in tasks}) == len(DAYS)
