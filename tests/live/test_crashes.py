@@ -113,7 +113,7 @@ def kill_peer(hold):
     (pid,) = {
         connection.pid
         for connection in psutil.net_connections("tcp4")
-        if connection.laddr.port == hold.peer_port and connection.pid != os.getpid()
+        if connection.raddr and (connection.laddr.port, connection.raddr.port) == hold.ports
     }
     os.kill(pid, signal.SIGKILL)
     hold.released.set()
