@@ -8,7 +8,6 @@ import threading
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -23,17 +22,6 @@ settings.register_profile("default", deadline=None)  # a busy machine is no fail
 settings.load_profile("default")
 
 Connect = Callable[..., VendorConnection]
-
-
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
-    """Keep together what shares an Airflow, where several processes share the tests."""
-    if not config.pluginmanager.hasplugin("xdist"):
-        return
-    here = Path(__file__).parent
-    for item in items:
-        folder = item.path.relative_to(here).parts[0]
-        if folder in {"airflow", "live", "versions"}:
-            item.add_marker(pytest.mark.xdist_group(folder))
 
 
 def join_page_threads() -> None:
