@@ -86,7 +86,7 @@ def plan_langdock(window: UsageWindow) -> list[dict[str, Any]]:
 
     :raises ConfigurationError: a stream or grouping is unknown.
     """
-    from airflow_usage_provider.vendors.langdock import ExportQuery
+    from airflow_usage_provider.vendors.langdock.api import ExportQuery
 
     common = _common_arguments(window)
     streams: list[dict[str, Any]] = []

@@ -13,8 +13,8 @@ from typing import Any
 import pytest
 from hypothesis import settings
 
-from airflow_usage_provider.vendors.base import VendorConnection
-from airflow_usage_provider.vendors.limiter import RateLimiter
+from airflow_usage_provider.http.connection import VendorConnection
+from airflow_usage_provider.http.limiter import RateLimiter
 from sandbox.s3 import Identity, S3Server, find_weed
 from sandbox.server import Sandbox
 

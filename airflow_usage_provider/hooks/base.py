@@ -9,7 +9,7 @@ from urllib.parse import urlsplit
 from airflow_usage_provider.compat import AirflowNotFoundException, BaseHook
 from airflow_usage_provider.exceptions import ConfigurationError, UsageProviderError
 from airflow_usage_provider.get_provider_info import get_provider_info
-from airflow_usage_provider.vendors.base import VendorConnection
+from airflow_usage_provider.http.connection import VendorConnection
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

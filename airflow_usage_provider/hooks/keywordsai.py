@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from airflow_usage_provider.vendors.keywordsai import KeywordsAI
+    from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI
 
 _KINDS = {
     "id": "text",
@@ -102,7 +102,8 @@ class KeywordsAIHook(UsageHook):
         import json
         from decimal import Decimal
 
-        from airflow_usage_provider.vendors.keywordsai import UsersQuery
+        from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
+        from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
         query = UsersQuery(
             window=UsageWindow.parse(usage_date, timezone),
@@ -112,7 +113,7 @@ class KeywordsAIHook(UsageHook):
             page_size=page_size,
             pages_in_flight=1,
         )
-        for page in self.get_conn().open_users(query).iter_pages():
+        for page in KeywordsAIUsers(self.get_conn(), query).iter_pages():
             yield [json.loads(record, parse_float=Decimal) for record in page.records]
 
     def get_users_df(
@@ -132,7 +133,8 @@ class KeywordsAIHook(UsageHook):
         errors are those of :meth:`iter_user_pages`; as in the archive, the listing is proven complete.
         """
         from airflow_usage_provider.hooks.frames import frame_from_json_lines
-        from airflow_usage_provider.vendors.keywordsai import UsersQuery
+        from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
+        from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
         query = UsersQuery(
             window=UsageWindow.parse(usage_date, timezone),
@@ -141,7 +143,7 @@ class KeywordsAIHook(UsageHook):
             environment=environment,
             page_size=page_size,
         )
-        return frame_from_json_lines(self.get_conn().open_users(query).read(), _KINDS)
+        return frame_from_json_lines(KeywordsAIUsers(self.get_conn(), query).read(), _KINDS)
 
     # Airflow before 3.2 looks for these two in the class itself, not in its bases.
     @classmethod
@@ -156,6 +158,6 @@ class KeywordsAIHook(UsageHook):
 
     def open_vendor(self, **client_options: Any) -> KeywordsAI:
         """Return the vendor's API, with options of its HTTP client."""
-        from airflow_usage_provider.vendors.keywordsai import KeywordsAI
+        from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI
 
         return KeywordsAI(self.connection, environment=self.environment, **client_options)

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     import pandas as pd
 
-    from airflow_usage_provider.vendors.langdock import Export, ExportQuery, Langdock
+    from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
 
 _TEXTS = (
     "org_id api_key_id api_key_name name provider model user_id email role department company_name license_type "
@@ -94,8 +94,10 @@ class LangdockHook(UsageHook):
 
         :raises IncompleteSnapshotError: at the end, if it was cut or has another number of records than announced.
         """
+        from airflow_usage_provider.vendors.langdock.streams import LangdockExport
+
         query = _query(stream, usage_date, group_by, timezone)
-        yield from self.get_conn().open_export(query).read()
+        yield from LangdockExport(self.get_conn(), query).read()
 
     def get_export_df(
         self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
@@ -134,12 +136,12 @@ class LangdockHook(UsageHook):
 
     def open_vendor(self, **client_options: Any) -> Langdock:
         """Return the vendor's API, with options of its HTTP client."""
-        from airflow_usage_provider.vendors.langdock import Langdock
+        from airflow_usage_provider.vendors.langdock.api import Langdock
 
         return Langdock(self.connection, **client_options)
 
 
 def _query(stream: str, usage_date: str | date, group_by: str | None, timezone: str) -> ExportQuery:
-    from airflow_usage_provider.vendors.langdock import ExportQuery
+    from airflow_usage_provider.vendors.langdock.api import ExportQuery
 
     return ExportQuery(window=UsageWindow.parse(usage_date, timezone), stream=stream, group_by=group_by)

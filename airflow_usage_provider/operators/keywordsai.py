@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_usage_provider.models import UsageWindow, VendorStream
-    from airflow_usage_provider.vendors.keywordsai import UsersQuery
+    from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
 
 
 class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
@@ -67,7 +67,9 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
 
     def open_stream(self, hook: KeywordsAIHook, window: UsageWindow) -> VendorStream:
         """Return the listing of a day."""
-        return hook.get_conn().open_users(self._query(window))
+        from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
+
+        return KeywordsAIUsers(hook.get_conn(), self._query(window))
 
     def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:
         windows = super()._windows(context)
@@ -79,7 +81,7 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
         return windows
 
     def _query(self, window: UsageWindow) -> UsersQuery:
-        from airflow_usage_provider.vendors.keywordsai import UsersQuery
+        from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
 
         return UsersQuery(
             window=window,

@@ -56,7 +56,8 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
 
     def open_stream(self, hook: LangdockHook, window: UsageWindow) -> VendorStream:
         """Return the export of a day."""
-        from airflow_usage_provider.vendors.langdock import ExportQuery
+        from airflow_usage_provider.vendors.langdock.api import ExportQuery
+        from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 
         query = ExportQuery(window=window, stream=self.stream, group_by=self.group_by, output_format=self.output_format)
-        return hook.get_conn().open_export(query)
+        return LangdockExport(hook.get_conn(), query)

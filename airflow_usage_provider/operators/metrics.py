@@ -16,7 +16,7 @@ from airflow_usage_provider.compat import Stats
 if TYPE_CHECKING:
     from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.manifest import Manifest
-    from airflow_usage_provider.vendors.traffic import Traffic
+    from airflow_usage_provider.http.traffic import Traffic
 
 _PREFIX = "usage_provider.archive"
 

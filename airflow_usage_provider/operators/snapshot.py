@@ -25,13 +25,13 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
 )
 from airflow_usage_provider.hooks.base import UsageHook
+from airflow_usage_provider.http.traffic import Traffic
 from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream, load_zone, resolve_usage_date
 from airflow_usage_provider.operators import lineage, log_lines
 from airflow_usage_provider.operators.links import SnapshotLink
 from airflow_usage_provider.operators.metrics import DayMeter
 from airflow_usage_provider.operators.openlineage import Lineage
 from airflow_usage_provider.operators.runs import identify_task, is_of_this_run
-from airflow_usage_provider.vendors.traffic import Traffic
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence

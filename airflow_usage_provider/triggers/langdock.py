@@ -40,7 +40,7 @@ def probe_export(
     :return: whether it can, and what to say about it.
     :raises FatalError: waiting cannot help.
     """
-    from airflow_usage_provider.vendors.langdock import ExportQuery
+    from airflow_usage_provider.vendors.langdock.api import ExportQuery
 
     query = ExportQuery(window=UsageWindow.parse(usage_date, timezone), stream=stream, group_by=group_by)
     try:

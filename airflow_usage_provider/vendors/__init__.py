@@ -1,1 +1,1 @@
-"""The vendors' HTTP APIs. Knows nothing of S3 or Airflow."""
+"""What only one vendor knows: its API and its streams."""

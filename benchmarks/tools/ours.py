@@ -10,10 +10,12 @@ import boto3
 from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.snapshot import Archive
+from airflow_usage_provider.http.connection import VendorConnection
 from airflow_usage_provider.models import UsageWindow
-from airflow_usage_provider.vendors.base import VendorConnection
-from airflow_usage_provider.vendors.keywordsai import KeywordsAI, UsersQuery
-from airflow_usage_provider.vendors.langdock import ExportQuery, Langdock
+from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
+from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
+from airflow_usage_provider.vendors.langdock.api import ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 from benchmarks.tools.stopwatch import SETTINGS, measure, warm_up
 
 IS_EXPORT = SETTINGS["work"] == "export"
@@ -38,9 +40,9 @@ def run_core() -> None:
     archive = Archive(client=client, location=ArchiveLocation.parse("s3://archive/bench"), compression=compression)
     with closing(Langdock(connection) if IS_EXPORT else KeywordsAI(connection)) as vendor:
         if isinstance(vendor, Langdock):
-            stream = vendor.open_export(ExportQuery(window=window, stream="users", **options))
+            stream = LangdockExport(vendor, ExportQuery(window=window, stream="users", **options))
         else:
-            stream = vendor.open_users(UsersQuery(window=window, **options))
+            stream = KeywordsAIUsers(vendor, UsersQuery(window=window, **options))
         with archive.open_snapshot(Series("bench", "bench", stream.name), window, stream.file_format) as snapshot:
             chunks = stream.read()
             while True:

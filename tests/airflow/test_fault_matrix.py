@@ -19,9 +19,9 @@ from airflow_usage_provider.compat import AirflowFailException
 from airflow_usage_provider.exceptions import TransientError, UsageProviderError
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
 from airflow_usage_provider.hooks.langdock import LangdockHook
+from airflow_usage_provider.http.limiter import RateLimiter
 from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
 from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
-from airflow_usage_provider.vendors.limiter import RateLimiter
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 PAGE = Path(__file__).parents[2] / "docs" / "faults.md"

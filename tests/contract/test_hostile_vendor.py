@@ -29,11 +29,13 @@ from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.archive.verify import verify_archive
 from airflow_usage_provider.exceptions import UsageProviderError
+from airflow_usage_provider.http.connection import VendorConnection
+from airflow_usage_provider.http.limiter import RateLimiter
 from airflow_usage_provider.models import UsageWindow, VendorStream
-from airflow_usage_provider.vendors.base import VendorConnection
-from airflow_usage_provider.vendors.keywordsai import KeywordsAI, UsersQuery
-from airflow_usage_provider.vendors.langdock import ExportQuery, Langdock
-from airflow_usage_provider.vendors.limiter import RateLimiter
+from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
+from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
+from airflow_usage_provider.vendors.langdock.api import ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 from sandbox.s3 import S3Server
 
 WINDOW = UsageWindow(date(2026, 11, 20))
@@ -292,7 +294,9 @@ def envelopes(draw: st.DrawFn, url: str) -> bytes:
 def open_export(output_format: str) -> Callable[[VendorConnection, dict[str, Any]], Any]:
     def open_stream(connection: VendorConnection, options: dict[str, Any]) -> Any:
         vendor = Langdock(connection, **options)
-        return vendor, vendor.open_export(ExportQuery(window=WINDOW, stream="api_keys", output_format=output_format))
+        return vendor, LangdockExport(
+            vendor, ExportQuery(window=WINDOW, stream="api_keys", output_format=output_format)
+        )
 
     return open_stream
 
@@ -371,7 +375,7 @@ def user_page(number: int, pages: int) -> bytes:
 
 def open_users(connection: VendorConnection, options: dict[str, Any]) -> Any:
     vendor = KeywordsAI(connection, **options)
-    return vendor, vendor.open_users(UsersQuery(window=WINDOW, page_size=3, pages_in_flight=2))
+    return vendor, KeywordsAIUsers(vendor, UsersQuery(window=WINDOW, page_size=3, pages_in_flight=2))
 
 
 @given(data=st.data())

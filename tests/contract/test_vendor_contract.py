@@ -27,10 +27,12 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
+from airflow_usage_provider.http.connection import VendorConnection
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow, VendorStream
-from airflow_usage_provider.vendors.base import VendorConnection
-from airflow_usage_provider.vendors.keywordsai import KeywordsAI, UsersQuery
-from airflow_usage_provider.vendors.langdock import ExportQuery, Langdock
+from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
+from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
+from airflow_usage_provider.vendors.langdock.api import ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 from sandbox.server import Sandbox
 
 DAY = (datetime.now(UTC) - timedelta(days=3)).date()
@@ -61,7 +63,7 @@ class Case:
 def users_case(name: str, **query: Any) -> Case:
     def open_stream(connection: VendorConnection, options: dict[str, Any]) -> tuple[Any, VendorStream]:
         vendor = KeywordsAI(connection, **options)
-        return vendor, vendor.open_users(UsersQuery(window=WINDOW, page_size=10, **query))
+        return vendor, KeywordsAIUsers(vendor, UsersQuery(window=WINDOW, page_size=10, **query))
 
     def expect(sandbox: Sandbox, key: str, stream: VendorStream) -> list[Row]:
         request = stream.request
@@ -87,7 +89,7 @@ def export_case(stream: str, group_by: str | None = None, output_format: str = "
     def open_stream(connection: VendorConnection, options: dict[str, Any]) -> tuple[Any, VendorStream]:
         vendor = Langdock(connection, **options)
         query = ExportQuery(window=WINDOW, stream=stream, group_by=group_by, output_format=output_format)
-        return vendor, vendor.open_export(query)
+        return vendor, LangdockExport(vendor, query)
 
     def expect(sandbox: Sandbox, key: str, stream: VendorStream) -> list[Row]:
         url = sandbox.url + stream.request["path"]

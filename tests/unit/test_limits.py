@@ -9,17 +9,14 @@ from typing import Any
 import pytest
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError, RateLimitedError
+from airflow_usage_provider.http import client as http
+from airflow_usage_provider.http import download, exchange
 from airflow_usage_provider.models import UsageWindow
-from airflow_usage_provider.vendors import (
-    csv_records,
-    download,
-    exchange,
-    http,
-    json_records,
-    keywordsai,
-    keywordsai_users,
-    langdock,
-)
+from airflow_usage_provider.records import csv as csv_records
+from airflow_usage_provider.records import json as json_records
+from airflow_usage_provider.vendors.keywordsai import api as keywordsai
+from airflow_usage_provider.vendors.keywordsai import streams as keywordsai_users
+from airflow_usage_provider.vendors.langdock import api as langdock
 
 MIB = 1024 * 1024
 WINDOW = UsageWindow(date(2026, 11, 20))
@@ -90,7 +87,7 @@ def test_a_listing_has_a_last_page(
 ) -> None:
     monkeypatch.setattr(keywordsai_users, "MAX_PAGES", last)
     vendor = keywordsai.KeywordsAI(connect("sk-acme;users=25"), **client_options)
-    chunks = vendor.open_users(keywordsai.UsersQuery(window=WINDOW, page_size=10)).read()
+    chunks = keywordsai_users.KeywordsAIUsers(vendor, keywordsai.UsersQuery(window=WINDOW, page_size=10)).read()
     try:
         if last == 3:
             assert b"".join(chunks).count(b"\n") == 25

@@ -20,9 +20,10 @@ from airflow_usage_provider.exceptions import (
     InvalidBodyError,
     ListingChangedError,
 )
+from airflow_usage_provider.http.traffic import Traffic
 from airflow_usage_provider.models import StreamFacts, UsageWindow
-from airflow_usage_provider.vendors.keywordsai import KeywordsAI, KeywordsAIUsers, UsersQuery, date_parameters
-from airflow_usage_provider.vendors.traffic import Traffic
+from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery, date_parameters
+from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
 DAY = date(2026, 11, 20)
 WINDOW = UsageWindow(DAY)
@@ -46,7 +47,7 @@ def open_users(connect: Any, client_options: dict[str, Any]) -> Iterator[Open]:
         settings = {name: value for name, value in given.items() if value}
         vendor = KeywordsAI(connect(f"sk-acme;{switches}", **settings), environment=key_environment, **client_options)
         vendors.append(vendor)
-        return vendor.open_users(UsersQuery(**{"window": WINDOW, "page_size": 10, **query}))
+        return KeywordsAIUsers(vendor, UsersQuery(**{"window": WINDOW, "page_size": 10, **query}))
 
     yield open_with
     for vendor in vendors:  # pages asked for ahead may still be on their way

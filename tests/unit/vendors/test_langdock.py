@@ -26,9 +26,10 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
+from airflow_usage_provider.http.client import MAX_ATTEMPTS
 from airflow_usage_provider.models import StreamFacts, UsageWindow
-from airflow_usage_provider.vendors.http import MAX_ATTEMPTS
-from airflow_usage_provider.vendors.langdock import Export, ExportQuery, Langdock, LangdockExport
+from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 
 DAY = (datetime.now(UTC) - timedelta(days=3)).date()
 WINDOW = UsageWindow(DAY, "Europe/Berlin")
@@ -63,7 +64,7 @@ def read(stream: LangdockExport) -> tuple[bytes, StreamFacts]:
 
 
 def export(vendor: Langdock, **settings: Any) -> tuple[bytes, StreamFacts]:
-    return read(vendor.open_export(query(**settings)))
+    return read(LangdockExport(vendor, query(**settings)))
 
 
 @pytest.mark.parametrize(("group_by", "more"), [(None, {}), ("model", {"group_by": "model"})])
@@ -114,7 +115,7 @@ def test_group_by_is_taken_where_the_vendor_takes_it(
             query(stream=stream, group_by=group_by)
         return
     asked = query(stream=stream, group_by=group_by)
-    _, facts = read(langdock("byok=1").open_export(asked))
+    _, facts = read(LangdockExport(langdock("byok=1"), asked))
     assert facts.rows > 0
     assert asked.archive_stream == (f"{stream}_by_{group_by}" if group_by else stream)
 

@@ -8,9 +8,9 @@ from collections.abc import Iterator
 import pytest
 
 from airflow_usage_provider.exceptions import AuthenticationError, VendorUnavailableError
-from airflow_usage_provider.vendors.json_records import JsonPage
-from airflow_usage_provider.vendors.pages import PagesAhead, Reading
-from airflow_usage_provider.vendors.traffic import Traffic
+from airflow_usage_provider.http.traffic import Traffic
+from airflow_usage_provider.records.json import JsonPage
+from airflow_usage_provider.records.listing import PagesAhead, Reading
 
 
 class Vendor:
@@ -36,7 +36,9 @@ def page(*names: object) -> JsonPage:
 
 
 def take_all(vendor: Vendor, *, limit: int = 4, has_room: bool = True) -> Iterator[JsonPage]:
-    with PagesAhead(vendor.fetch, limit=limit, has_room=lambda: has_room, traffic=vendor.traffic) as ahead:
+    with PagesAhead(
+        vendor.fetch, limit=limit, has_room=lambda: has_room, count_retry=vendor.traffic.count_retry
+    ) as ahead:
         number = 2
         while (taken := ahead.take(number)) is not None:
             yield taken

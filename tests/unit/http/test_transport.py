@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_usage_provider.vendors.transport import Deadline, is_public_address
+from airflow_usage_provider.http.transport import Deadline, is_public_address
 
 Pair = tuple[socket.socket, socket.socket]
 Start = Callable[[float], Deadline]
@@ -179,7 +179,7 @@ def test_a_short_deadline_does_not_wait_for_a_long_one(start_deadline: Start) ->
 def test_a_forked_process_has_its_own_deadlines() -> None:
     code = """
 import os, time
-from airflow_usage_provider.vendors.transport import Deadline
+from airflow_usage_provider.http.transport import Deadline
 Deadline(60).start()
 if not (child := os.fork()):
     deadline = Deadline(0.01)

@@ -21,15 +21,15 @@ from airflow_usage_provider.exceptions import (
     TransientError,
     UsageProviderError,
 )
-from airflow_usage_provider.vendors.answers import URL_STEP, ApiResponse, request_id, status_error
-from airflow_usage_provider.vendors.exchange import Exchange, new_session
-from airflow_usage_provider.vendors.limiter import RateLimiter, shared_limiter
-from airflow_usage_provider.vendors.transport import WatchedAdapter
+from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, request_id, status_error
+from airflow_usage_provider.http.exchange import Exchange, new_session
+from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
+from airflow_usage_provider.http.transport import WatchedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
 
-    from airflow_usage_provider.vendors.base import VendorConnection
+    from airflow_usage_provider.http.connection import VendorConnection
 
 MAX_ATTEMPTS = 5
 MAX_BODY_BYTES = 256 * 1024 * 1024

@@ -16,7 +16,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.json_records import read_envelope
+from airflow_usage_provider.records.json import read_envelope
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from airflow_usage_provider.exceptions import ConfigurationError
-from airflow_usage_provider.vendors.base import VendorConnection
+from airflow_usage_provider.http.connection import VendorConnection
 
 
 def build(**settings: Any) -> VendorConnection:

@@ -16,15 +16,15 @@ from airflow_usage_provider.exceptions import (
     DownloadExpiredError,
     IncompleteSnapshotError,
 )
-from airflow_usage_provider.vendors.answers import ApiResponse, status_error
-from airflow_usage_provider.vendors.exchange import Exchange, new_session, no_auth
-from airflow_usage_provider.vendors.transport import WatchedAdapter, is_public_address
+from airflow_usage_provider.http.answers import ApiResponse, status_error
+from airflow_usage_provider.http.exchange import Exchange, new_session, no_auth
+from airflow_usage_provider.http.transport import WatchedAdapter, is_public_address
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from airflow_usage_provider.vendors.answers import ErrorBuilder
-    from airflow_usage_provider.vendors.base import VendorConnection
+    from airflow_usage_provider.http.answers import ErrorBuilder
+    from airflow_usage_provider.http.connection import VendorConnection
 
 MAX_REDIRECTS = 3
 _GONE = (401, 403, 404, 410)

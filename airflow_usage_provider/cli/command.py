@@ -14,12 +14,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.archive import report
 from airflow_usage_provider.archive.catalog import Selection, find_part, load_catalog, read_current, read_manifest
 from airflow_usage_provider.archive.compare import choose_key, compare_snapshots
 from airflow_usage_provider.archive.parts import raw_chunks
 from airflow_usage_provider.archive.verify import verify_archive
-from airflow_usage_provider.cli_options import build_parser, open_objects
+from airflow_usage_provider.cli import report
+from airflow_usage_provider.cli.options import build_parser, open_objects
 from airflow_usage_provider.exceptions import (
     ArchiveAccessError,
     ArchiveUnavailableError,

@@ -20,13 +20,13 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.transport import Deadline, WatchedAdapter
+from airflow_usage_provider.http.transport import Deadline, WatchedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
     from types import TracebackType
 
-    from airflow_usage_provider.vendors.answers import ErrorBuilder
+    from airflow_usage_provider.http.answers import ErrorBuilder
 
 CHUNK = 1024 * 1024
 _GZIP_WBITS = 31  # zlib's number for gzip

@@ -1,7 +1,7 @@
 """What every vendor is built from: the settings of one account and the rules they obey.
 
 A vendor class takes a :class:`VendorConnection`, speaks HTTP through
-:class:`~airflow_usage_provider.vendors.http.HttpClient` and hands out
+:class:`~airflow_usage_provider.http.client.HttpClient` and hands out
 :class:`~airflow_usage_provider.models.VendorStream` objects. Settings are checked here, before the first request.
 """
 
@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_usage_provider.exceptions import ConfigurationError
-from airflow_usage_provider.vendors.traffic import Traffic
+from airflow_usage_provider.http.traffic import Traffic
 
 _KEY_STEP = "Copy the API key anew into the connection's password."
 _HOST_STEP = "Correct the host of the connection: scheme and host, as https://api.example.com."

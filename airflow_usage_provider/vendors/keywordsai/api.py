@@ -13,13 +13,12 @@ from airflow_usage_provider.exceptions import (
     ConfigurationError,
     InvalidBodyError,
 )
+from airflow_usage_provider.http.client import HttpClient
 from airflow_usage_provider.models import UsageWindow, load_zone
-from airflow_usage_provider.vendors.http import HttpClient
-from airflow_usage_provider.vendors.json_records import JsonPage, split_page
-from airflow_usage_provider.vendors.keywordsai_users import KeywordsAIUsers
+from airflow_usage_provider.records.json import JsonPage, split_page
 
 if TYPE_CHECKING:
-    from airflow_usage_provider.vendors.base import VendorConnection
+    from airflow_usage_provider.http.connection import VendorConnection
 
 VENDOR = "keywordsai"
 STREAMS = ("users", "users_list")
@@ -93,10 +92,6 @@ class KeywordsAI:
     def close(self) -> None:
         """Close the kept connections."""
         self.http.close()
-
-    def open_users(self, query: UsersQuery) -> KeywordsAIUsers:
-        """Return the stream of a listing."""
-        return KeywordsAIUsers(self, query)
 
     def check(self) -> None:
         """Ask for one user, to see that host and key are right."""

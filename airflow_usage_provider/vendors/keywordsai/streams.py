@@ -14,13 +14,13 @@ from urllib.parse import parse_qs, urlsplit
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, ListingChangedError
 from airflow_usage_provider.models import FileFormat, StreamFacts
-from airflow_usage_provider.vendors.pages import PagesAhead, Reading
+from airflow_usage_provider.records.listing import PagesAhead, Reading
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from airflow_usage_provider.vendors.json_records import JsonPage
-    from airflow_usage_provider.vendors.keywordsai import KeywordsAI, UsersQuery
+    from airflow_usage_provider.records.json import JsonPage
+    from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
 
 MAX_PAGES = 100_000
 _log = logging.getLogger(__name__)
@@ -64,7 +64,9 @@ class KeywordsAIUsers:
         records, size = 0, 0
         self._is_one_page = True
         traffic = vendor.connection.traffic
-        with PagesAhead(fetch, limit=query.pages_in_flight, has_room=vendor.http.has_room, traffic=traffic) as ahead:
+        with PagesAhead(
+            fetch, limit=query.pages_in_flight, has_room=vendor.http.has_room, count_retry=traffic.count_retry
+        ) as ahead:
             while page is not None and (before is None or page.records or page.envelope.get("next")):
                 if before is not None and not before.records:
                     if not page.records:

@@ -17,17 +17,16 @@ from airflow_usage_provider.exceptions import (
     RequestRejectedError,
     UsageProviderError,
 )
+from airflow_usage_provider.http.answers import ApiResponse, request_id
+from airflow_usage_provider.http.client import MAX_BODY_BYTES, HttpClient
+from airflow_usage_provider.http.download import Downloader
 from airflow_usage_provider.models import UsageWindow, load_zone
-from airflow_usage_provider.vendors.answers import ApiResponse, request_id
-from airflow_usage_provider.vendors.download import Downloader
-from airflow_usage_provider.vendors.http import MAX_BODY_BYTES, HttpClient
-from airflow_usage_provider.vendors.langdock_export import LangdockExport
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from airflow_usage_provider.vendors.base import VendorConnection
-    from airflow_usage_provider.vendors.exchange import Exchange
+    from airflow_usage_provider.http.connection import VendorConnection
+    from airflow_usage_provider.http.exchange import Exchange
 
 VENDOR = "langdock"
 TIMEOUT = 180.0  # an export of a large workspace answers after half a minute and more
@@ -132,10 +131,6 @@ class Langdock:
         """Close the kept connections."""
         self.http.close()
         self.downloader.close()
-
-    def open_export(self, query: ExportQuery) -> LangdockExport:
-        """Return the stream of an export."""
-        return LangdockExport(self, query)
 
     def check(self) -> None:
         """Ask for an export, to see that host, key and scope are right."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
-from airflow_usage_provider.vendors.traffic import Traffic
+from airflow_usage_provider.http.traffic import Traffic
 
 
 def test_nothing_is_lost_between_threads() -> None:

@@ -12,7 +12,7 @@ import re
 from enum import Enum, auto
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError
-from airflow_usage_provider.vendors.csv_blocks import count_records
+from airflow_usage_provider.records.csv_blocks import count_records
 
 _SPECIAL = re.compile(rb'[",\r\n]')
 _CELL = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'

@@ -8,13 +8,12 @@ from concurrent.futures import Future, ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_usage_provider.exceptions import TransientError
-from airflow_usage_provider.vendors.json_members import MemberReader
+from airflow_usage_provider.records.json_members import MemberReader
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from airflow_usage_provider.vendors.json_records import JsonPage
-    from airflow_usage_provider.vendors.traffic import Traffic
+    from airflow_usage_provider.records.json import JsonPage
 
 _log = logging.getLogger(__name__)
 _MOST_NEWEST = 65_536
@@ -38,12 +37,14 @@ class PagesAhead:
 
     :param limit: pages on their way at the same time.
     :param has_room: whether a request could start now.
-    :param traffic: counts what is asked for again.
+    :param count_retry: told of each page that is asked for again.
     """
 
-    def __init__(self, fetch: FetchPage, *, limit: int, has_room: Callable[[], bool], traffic: Traffic) -> None:
+    def __init__(
+        self, fetch: FetchPage, *, limit: int, has_room: Callable[[], bool], count_retry: Callable[[], None]
+    ) -> None:
         self._fetch = fetch
-        self._traffic = traffic
+        self._count_retry = count_retry
         self._limit = limit
         self._has_room = has_room
         self._depth = 1
@@ -75,7 +76,7 @@ class PagesAhead:
             try:
                 return future.result()
             except TransientError as error:
-                self._traffic.count_retry()
+                self._count_retry()
                 _log.warning("Failed ahead of its turn, in which it is asked for again: %s", error)
         return self._fetch(number)
 

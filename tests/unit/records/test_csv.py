@@ -12,7 +12,7 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError
-from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
+from airflow_usage_provider.records.csv import CsvRecordCounter
 
 BOM = b"\xef\xbb\xbf"
 cells = st.text(st.sampled_from(' ",\r\n\t;aZé🦊0'), max_size=6)

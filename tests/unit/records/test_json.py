@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_usage_provider.exceptions import InvalidBodyError
-from airflow_usage_provider.vendors.json_records import (
+from airflow_usage_provider.records.json import (
     JsonPage,
     compact_record,
     iter_records,

@@ -21,9 +21,9 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.answers import ApiResponse, read_retry_after, request_id
-from airflow_usage_provider.vendors.http import MAX_ATTEMPTS, HttpClient
-from airflow_usage_provider.vendors.limiter import RateLimiter
+from airflow_usage_provider.http.answers import ApiResponse, read_retry_after, request_id
+from airflow_usage_provider.http.client import MAX_ATTEMPTS, HttpClient
+from airflow_usage_provider.http.limiter import RateLimiter
 
 ClientMaker = Callable[..., HttpClient]
 

@@ -21,7 +21,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.download import MAX_REDIRECTS, Downloader
+from airflow_usage_provider.http.download import MAX_REDIRECTS, Downloader
 
 Maker = Callable[..., Downloader]
 
@@ -232,7 +232,7 @@ def test_a_download_that_trickles_ends_at_the_download_timeout(
     from datetime import date
 
     from airflow_usage_provider.models import UsageWindow
-    from airflow_usage_provider.vendors.langdock import ExportQuery, Langdock
+    from airflow_usage_provider.vendors.langdock.api import ExportQuery, Langdock
 
     langdock = Langdock(connect("sk-acme;download=trickle"), **client_options)
     export = langdock.create_export(ExportQuery(window=UsageWindow(date(2026, 11, 20)), stream="users"))

@@ -6,7 +6,7 @@ from typing import Any
 
 import msgspec
 
-from airflow_usage_provider.vendors.json_records import read_members
+from airflow_usage_provider.records.json import read_members
 
 _MOST_NAMES = 500  # beyond, records have no shape that is worth keeping
 _ABSENT = msgspec.Raw(b"")

@@ -20,15 +20,15 @@ from airflow_usage_provider.exceptions import (
     VendorUnavailableError,
 )
 from airflow_usage_provider.models import FileFormat, StreamFacts
-from airflow_usage_provider.vendors.csv_records import CsvRecordCounter
-from airflow_usage_provider.vendors.json_members import MemberReader
-from airflow_usage_provider.vendors.json_records import iter_records
+from airflow_usage_provider.records.csv import CsvRecordCounter
+from airflow_usage_provider.records.json import iter_records
+from airflow_usage_provider.records.json_members import MemberReader
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
-    from airflow_usage_provider.vendors.exchange import Exchange
-    from airflow_usage_provider.vendors.langdock import Export, ExportQuery, Langdock
+    from airflow_usage_provider.http.exchange import Exchange
+    from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
 
 _log = logging.getLogger(__name__)
 

@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from airflow_usage_provider.vendors.limiter import RateLimiter, shared_limiter
+from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
 
 
 class Time:

@@ -24,8 +24,8 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.vendors.exchange import Exchange, new_session, no_auth
-from airflow_usage_provider.vendors.transport import WatchedAdapter
+from airflow_usage_provider.http.exchange import Exchange, new_session, no_auth
+from airflow_usage_provider.http.transport import WatchedAdapter
 
 Ask = Callable[..., Exchange]
 ServerMaker = Callable[..., Any]

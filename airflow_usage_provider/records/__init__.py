@@ -1,0 +1,1 @@
+"""Bytes become records, and are proven whole. Knows neither HTTP nor S3."""
