@@ -55,7 +55,7 @@ types: .venv/with-tools ## types of the package and the DAGs
 
 constraints: .venv/with-uv ## resolve constraints.txt again, to the newest versions, with the hashes that installing checks
 	echo apache-airflow==3.3.2 > build-airflow.txt # the one that is tested; raise it by hand
-	$(UV) pip compile pyproject.toml --constraint build-airflow.txt --group sandbox --group test --universal \
+	$(UV) pip compile pyproject.toml --constraint build-airflow.txt --all-extras --group sandbox --group test --universal \
 	  --python-version 3.11 --upgrade \
 	  --no-emit-index-url --no-annotate --no-header --generate-hashes --quiet -o constraints.txt
 	# The tools it is measured against need older packages than those: a set of their own.
