@@ -80,7 +80,9 @@ class StreamFacts:
     :param rows: records in the part.
     :param vendor_rows: records the vendor said there are; None where its word proves nothing.
     :param pages: response bodies the records came in.
-    :param duplicates: records left out because an earlier one had the same key.
+    :param duplicates: records left out because the same bytes came on an earlier page.
+    :param conflicts: records whose identity an earlier, different one has; they are archived all the same.
+    :param end: how the end of a listing was known; None where the answer was one body.
     :param columns: names in order of first appearance.
     :param envelope: what surrounded the records; decimals as strings.
     :param window_returned: the range the vendor said it covered.
@@ -90,6 +92,8 @@ class StreamFacts:
     vendor_rows: int | None = None
     pages: int = 1
     duplicates: int = 0
+    conflicts: int = 0
+    end: str | None = None
     columns: tuple[str, ...] = ()
     envelope: Mapping[str, Any] = field(default_factory=dict)
     window_returned: Mapping[str, Any] | None = None
@@ -104,6 +108,9 @@ class VendorStream(Protocol):
     :class:`~airflow_usage_provider.exceptions.IncompleteSnapshotError` when anything is missing, and may be called
     again after :class:`~airflow_usage_provider.exceptions.ListingChangedError`. An answer without records yields
     nothing, or a header only, and returns ``rows=0``. A yielded memoryview is valid until the next one is asked for.
+
+    Two more are read where a stream has them: ``schema``, a :class:`~airflow_usage_provider.schema.StreamSchema`, says
+    what the columns mean, and ``question``, a mapping, what was asked without its day: all that decides the answer.
     """
 
     @property

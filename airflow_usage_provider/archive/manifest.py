@@ -72,6 +72,11 @@ class Manifest:
     columns_removed: tuple[str, ...]
     envelope: Mapping[str, Any]
     request: Mapping[str, Any]
+    previous_sha256: str | None = None
+    question: Mapping[str, Any] | None = None
+    end: str | None = None
+    conflicts: int = 0
+    schema: Mapping[str, Any] | None = None
     airflow: Mapping[str, Any] = field(default_factory=dict)
     tool: Mapping[str, Any] = field(default_factory=dict)
     manifest_version: int = MANIFEST_VERSION

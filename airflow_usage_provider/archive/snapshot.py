@@ -37,6 +37,7 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
+    from airflow_usage_provider.schema import StreamSchema
 
 try:
     from isal import isal_zlib as zlib
@@ -169,7 +170,14 @@ class Snapshot:
             self._pass_on()
 
     def commit(
-        self, facts: StreamFacts, *, maturity: str, request: Mapping[str, Any], airflow: Mapping[str, Any] | None = None
+        self,
+        facts: StreamFacts,
+        *,
+        maturity: str,
+        request: Mapping[str, Any],
+        schema: StreamSchema | None = None,
+        question: Mapping[str, Any] | None = None,
+        airflow: Mapping[str, Any] | None = None,
     ) -> Manifest:
         """
         Make the snapshot the current answer of its day, and return its manifest.
@@ -177,6 +185,8 @@ class Snapshot:
         :param facts: what the vendor's stream returned at its end.
         :param maturity: ``provisional`` or ``final``.
         :param request: how the vendor was asked; nothing secret.
+        :param schema: what the columns mean; None if the stream does not say.
+        :param question: what was asked, without the day; None if the stream does not say.
         :param airflow: the task that writes.
         :raises IncompleteSnapshotError: facts and bytes do not fit together.
         :raises SnapshotConflictError: another run committed this day in the meantime.
@@ -197,6 +207,8 @@ class Snapshot:
             revision=1 if self.previous is None else self.previous.revision + (not is_same),
             maturity=maturity,
             request=request,
+            question=question,
+            schema=schema.as_dict() if schema else None,
             airflow=airflow or {},
         )
         key = self._archive.manifest_key(self._series, self._window.usage_date, self.snapshot_id)
@@ -239,6 +251,8 @@ class Snapshot:
             vendor_rows=facts.vendor_rows,
             pages=facts.pages,
             duplicates=facts.duplicates,
+            conflicts=facts.conflicts,
+            end=facts.end,
             columns=facts.columns,
             columns_added=_names_gone(facts.columns, known),
             columns_removed=_names_gone(known, facts.columns),

@@ -208,7 +208,12 @@ class UsageSnapshotToS3Operator(BaseOperator):
                     facts = self._copy(meter, stream, window, snapshot)
                     task = identify_task(context.get("ti"))
                     manifest = snapshot.commit(
-                        facts, maturity=self._maturity(window), request=stream.request, airflow=task
+                        facts,
+                        maturity=self._maturity(window),
+                        request=stream.request,
+                        schema=getattr(stream, "schema", None),
+                        question=getattr(stream, "question", None),
+                        airflow=task,
                     )
             except (ListingChangedError, SnapshotConflictError) as error:
                 if reading == MAX_READINGS:

@@ -15,11 +15,13 @@ from urllib.parse import parse_qs, urlsplit
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, ListingChangedError
 from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.records.listing import PagesAhead, Reading
+from airflow_usage_provider.vendors.keywordsai.schemas import users_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from airflow_usage_provider.records.json import JsonPage
+    from airflow_usage_provider.schema import StreamSchema
     from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
 
 MAX_PAGES = 100_000
@@ -41,6 +43,13 @@ class KeywordsAIUsers:
     def name(self) -> str:
         """Name of the stream in the archive."""
         return self._query.archive_stream
+
+    @property
+    def schema(self) -> StreamSchema:
+        """What the columns mean."""
+        query = self._query
+        environment = query.environment or self._vendor.environment
+        return users_schema(stream=query.stream, summary_type=query.summary_type, environment=environment)
 
     @property
     def request(self) -> Mapping[str, Any]:

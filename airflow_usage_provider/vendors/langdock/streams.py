@@ -23,11 +23,13 @@ from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.records.csv import CsvRecordCounter
 from airflow_usage_provider.records.json import iter_records
 from airflow_usage_provider.records.json_members import MemberReader
+from airflow_usage_provider.vendors.langdock.schemas import export_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterator, Mapping
 
     from airflow_usage_provider.http.exchange import Exchange
+    from airflow_usage_provider.schema import StreamSchema
     from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
 
 _log = logging.getLogger(__name__)
@@ -49,6 +51,11 @@ class LangdockExport:
     def file_format(self) -> FileFormat:
         """CSV or JSON Lines."""
         return FileFormat.JSON_LINES if self._query.output_format == "json" else FileFormat.CSV
+
+    @property
+    def schema(self) -> StreamSchema:
+        """What the columns mean."""
+        return export_schema(self._query.stream, self._query.group_by)
 
     @property
     def request(self) -> Mapping[str, Any]:
