@@ -101,7 +101,7 @@ class LangdockSwitches(Switches):
     success_false: bool = switch(False, "200 with success false")
     no_url: bool = switch(False, "an envelope without downloadUrl")
     workflows: bool = switch(True, "workflows=0: that endpoint is not there")
-    date_range: str = switch("z", "the form of dateRange", "z|offset")
+    date_range: str = switch("z", "the form of dateRange, or that of another day", "z|offset|date|day_before")
     ready_after: float = switch(0.0, "seconds from a day's first export until its signed URLs stop answering 404")
     ready_after_requests: int = switch(0, "the signed URLs of a day's first N exports answer 404 for good")
     url_lifetime: float = switch(300.0, "seconds a signed URL lives")
