@@ -10,6 +10,7 @@
     │   │   └── ExportTooLargeError   more rows than the vendor exports at once
     │   └── ArchiveAccessError        no such bucket, or S3 refuses the credentials
     └── TransientError                try again later
+        ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
         ├── RateLimitedError          too many requests; ``retry_after`` says how long
         ├── VendorUnavailableError    network, timeout, 5xx
         ├── InvalidBodyError          the body is not what its contract says
@@ -75,7 +76,8 @@ class UsageProviderError(Exception):
     def __str__(self) -> str:
         details = self.details
         next_step = details.pop("next_step", None)
-        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in details.items())
+        texts = {name: f"{value:.3g} s" if isinstance(value, float) else value for name, value in details.items()}
+        facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
         sentence = self.message.rstrip(".") + (f" ({facts})." if facts else ".")
         return f"{sentence} {next_step}" if next_step else sentence
 
@@ -109,6 +111,14 @@ class ArchiveAccessError(FatalError):
 
 class TransientError(UsageProviderError):
     """It may work later."""
+
+
+class ConnectionLookupError(TransientError):
+    """
+    Airflow did not give the connection.
+
+    It says the same of one that does not exist and of a secrets backend that failed, so this may pass.
+    """
 
 
 class RateLimitedError(TransientError):

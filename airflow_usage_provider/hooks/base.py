@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from urllib.parse import urlsplit
 
 from airflow_usage_provider.compat import AirflowNotFoundException, BaseHook
-from airflow_usage_provider.exceptions import ConfigurationError, UsageProviderError
+from airflow_usage_provider.exceptions import ConfigurationError, ConnectionLookupError, UsageProviderError
 from airflow_usage_provider.get_provider_info import get_provider_info
 from airflow_usage_provider.http.connection import VendorConnection
 
@@ -72,9 +72,9 @@ class UsageHook(BaseHook):
         try:
             return self.get_connection(self.conn_id)
         except AirflowNotFoundException:
-            raise ConfigurationError(
-                f"Connection {self.conn_id!r} does not exist",
-                next_step="Create it in Airflow, with the API key as its password.",
+            raise ConnectionLookupError(
+                f"Connection {self.conn_id!r} does not exist, or its secrets backend did not answer",
+                next_step="If it does not exist, create it in Airflow, with the API key as its password.",
             ) from None
 
     @property

@@ -102,6 +102,7 @@ class HttpClient:
         body: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (),
         attempts: int | None = None,
+        waits: bool = True,
     ) -> ApiResponse:
         """
         Ask, and try again while that may help.
@@ -109,6 +110,7 @@ class HttpClient:
         :param path: below the base URL, beginning with a slash.
         :param expected: statuses beside 200 that the caller understands.
         :param attempts: how often to try; default: as often as the client does.
+        :param waits: wait for a turn under the connection's rate; if not, and there is none, that is an error.
         :raises AuthenticationError: 401 or 403.
         :raises ConfigurationError: a redirect or a 404: the base URL is wrong.
         :raises RequestRejectedError: another 4xx.
@@ -116,7 +118,9 @@ class HttpClient:
         """
 
         def ask() -> ApiResponse:
-            with self._open(method, path, stream, params, body, expected, seconds=self._seconds) as exchange:
+            with self._open(
+                method, path, stream, params, body, expected, seconds=self._seconds, waits=waits
+            ) as exchange:
                 return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
 
         answer = self.retrying(attempts=attempts)(ask)
@@ -189,6 +193,17 @@ class HttpClient:
             return error.retry_after
         return tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)(state)
 
+    def _take_turn(self, stream: str, *, waits: bool) -> None:
+        if not waits:
+            if (seconds := self._limiter.try_start()) > 0:
+                said = "No request may start now: the connection's rate is used up, or the vendor asked to wait"
+                raise self.error(RateLimitedError, said, stream=stream, retry_after=seconds)
+            return
+        waited = self._limiter.wait()
+        if waited >= _TOLD_WAIT:
+            conn_id, rate = self.connection.conn_id, self.connection.requests_per_minute
+            _log.info("Waited %.0f s for a turn to ask (connection %s, requests_per_minute %d)", waited, conn_id, rate)
+
     def _open(
         self,
         method: str,
@@ -199,11 +214,9 @@ class HttpClient:
         expected: tuple[int, ...],
         *,
         seconds: float,
+        waits: bool = True,
     ) -> Exchange:
-        waited = self._limiter.wait()
-        if waited >= _TOLD_WAIT:
-            conn_id, rate = self.connection.conn_id, self.connection.requests_per_minute
-            _log.info("Waited %.0f s for a turn to ask (connection %s, requests_per_minute %d)", waited, conn_id, rate)
+        self._take_turn(stream, waits=waits)
         self._traffic.count_request()
         begun = time.monotonic()
         exchange = Exchange(
