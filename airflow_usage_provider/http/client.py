@@ -22,6 +22,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
 )
 from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, request_id, status_error
+from airflow_usage_provider.http.clock import SYSTEM_CLOCK
 from airflow_usage_provider.http.exchange import Exchange, new_session
 from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
 from airflow_usage_provider.http.transport import WatchedAdapter
@@ -66,15 +67,15 @@ class HttpClient:
         *,
         timeout: float = 60.0,
         max_attempts: int = MAX_ATTEMPTS,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
         self.vendor = vendor
         self.connection = connection
         self._timeout = connection.timeout or timeout
         self._max_attempts = max_attempts
-        self._sleep = sleep
-        self._limiter = limiter or shared_limiter(vendor, connection.conn_id, connection.requests_per_minute)
+        self._sleep = sleep or connection.clock.sleep
+        self._limiter = limiter or _limiter_of(vendor, connection)
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = _BearerAuth(connection.api_key)
         self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
@@ -254,6 +255,14 @@ class HttpClient:
                 answer = ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
             raise status_error(answer, partial(self.error, stream=stream, url=self.url(path)))
         return exchange
+
+
+def _limiter_of(vendor: str, connection: VendorConnection) -> RateLimiter:
+    """Return the process's limiter of a connection; one of its own where the connection has its own clock."""
+    rate, clock = connection.requests_per_minute, connection.clock
+    if clock is SYSTEM_CLOCK:
+        return shared_limiter(vendor, connection.conn_id, rate)
+    return RateLimiter(rate, clock=clock.now, sleep=clock.sleep)
 
 
 def _is_worth_retrying(error: BaseException, kinds: tuple[type[UsageProviderError], ...]) -> bool:
