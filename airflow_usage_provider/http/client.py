@@ -22,6 +22,7 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, request_id, status_error
 from airflow_usage_provider.http.auth import BearerAuth, HeaderAuth
+from airflow_usage_provider.http.clock import SYSTEM_CLOCK
 from airflow_usage_provider.http.exchange import Exchange, Request, new_session
 from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
 from airflow_usage_provider.http.transport import WatchedAdapter
@@ -60,15 +61,15 @@ class HttpClient:
         headers: Mapping[str, str] | None = None,
         timeout: float = 60.0,
         max_attempts: int = MAX_ATTEMPTS,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
         self.vendor = vendor
         self.connection = connection
         self._timeout = connection.timeout or timeout
         self._max_attempts = max_attempts
-        self._sleep = sleep
-        self._limiter = limiter or shared_limiter(vendor, connection.conn_id, connection.requests_per_minute)
+        self._sleep = sleep or connection.clock.sleep
+        self._limiter = limiter or _limiter_of(vendor, connection)
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = auth
         self._headers = dict(headers or {})
@@ -97,6 +98,7 @@ class HttpClient:
         body: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (),
         attempts: int | None = None,
+        waits: bool = True,
     ) -> ApiResponse:
         """
         Ask, and try again while that may help.
@@ -106,6 +108,7 @@ class HttpClient:
         :param body: sent as JSON.
         :param expected: statuses beside 200 that the caller understands.
         :param attempts: how often to try; default: as often as the client does.
+        :param waits: wait for a turn under the connection's rate; if not, and there is none, that is an error.
         :raises AuthenticationError: 401 or 403.
         :raises ConfigurationError: a redirect or a 404: the base URL is wrong.
         :raises RequestRejectedError: another 4xx.
@@ -114,7 +117,7 @@ class HttpClient:
         request = self._request(method, path, params, body)
 
         def ask() -> ApiResponse:
-            with self._open(request, path, stream, expected, seconds=self._seconds) as exchange:
+            with self._open(request, path, stream, expected, seconds=self._seconds, waits=waits) as exchange:
                 return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES), exchange.error)
 
         answer = self.retrying(attempts=attempts)(ask)
@@ -194,11 +197,28 @@ class HttpClient:
         headers = self._headers | self._auth.headers(self.connection.api_key)
         return Request(method, self.url(path), params, body, headers)
 
-    def _open(self, request: Request, path: str, stream: str, expected: tuple[int, ...], *, seconds: float) -> Exchange:
+    def _take_turn(self, stream: str, *, waits: bool) -> None:
+        if not waits:
+            if (seconds := self._limiter.try_start()) > 0:
+                said = "No request may start now: the connection's rate is used up, or the vendor asked to wait"
+                raise self.error(RateLimitedError, said, stream=stream, retry_after=seconds)
+            return
         waited = self._limiter.wait()
         if waited >= _TOLD_WAIT:
             conn_id, rate = self.connection.conn_id, self.connection.requests_per_minute
             _log.info("Waited %.0f s for a turn to ask (connection %s, requests_per_minute %d)", waited, conn_id, rate)
+
+    def _open(
+        self,
+        request: Request,
+        path: str,
+        stream: str,
+        expected: tuple[int, ...],
+        *,
+        seconds: float,
+        waits: bool = True,
+    ) -> Exchange:
+        self._take_turn(stream, waits=waits)
         self._traffic.count_request()
         begun = time.monotonic()
         exchange = Exchange(
@@ -230,6 +250,14 @@ class HttpClient:
                 body = exchange.read(MAX_BODY_BYTES)
             raise status_error(ApiResponse(exchange.status, exchange.headers, body, exchange.error))
         return exchange
+
+
+def _limiter_of(vendor: str, connection: VendorConnection) -> RateLimiter:
+    """Return the process's limiter of a connection; one of its own where the connection has its own clock."""
+    rate, clock = connection.requests_per_minute, connection.clock
+    if clock is SYSTEM_CLOCK:
+        return shared_limiter(vendor, connection.conn_id, rate)
+    return RateLimiter(rate, clock=clock.now, sleep=clock.sleep)
 
 
 def _is_worth_retrying(error: BaseException, kinds: tuple[type[UsageProviderError], ...]) -> bool:

@@ -149,17 +149,24 @@ class Langdock:
         yesterday = datetime.now(load_zone("UTC")).date() - timedelta(days=1)
         self.create_export(ExportQuery(window=UsageWindow(yesterday), stream="api_keys"))
 
-    def create_export(self, query: ExportQuery, *, attempts: int | None = None) -> Export:
+    def create_export(self, query: ExportQuery, *, attempts: int | None = None, waits: bool = True) -> Export:
         """
         Ask for an export by the CSV route.
 
         :param attempts: how often to try; default: as often as the client does.
+        :param waits: wait for a turn under the connection's rate.
         :raises ExportTooLargeError: it would be longer than the vendor exports.
         :raises IncompleteSnapshotError: the vendor says it covers another day.
         :raises InvalidBodyError: the answer is not the documented envelope.
         """
         answer = self.http.request(
-            "POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED, attempts=attempts
+            "POST",
+            query.path,
+            stream=query.stream,
+            body=query.body,
+            expected=_EXPLAINED,
+            attempts=attempts,
+            waits=waits,
         )
         if answer.status != 200:
             self._explain(answer, query)
@@ -190,13 +197,15 @@ class Langdock:
         """Return the oldest day that the vendor exports."""
         return find_oldest_date(today)
 
-    def is_ready(self, query: ExportQuery) -> bool | None:
+    def is_ready(self, query: ExportQuery, *, waits: bool = True) -> bool | None:
         """
-        Whether the export's signed URL serves; None for a period without data.
+        Whether the export's signed URL serves; None for a period without data. Asks once.
 
+        :param waits: wait for a turn under the connection's rate.
+        :raises RateLimitedError: there is no turn now, or the vendor says so; ``retry_after`` says when.
         :raises DownloadExpiredError: it does not serve yet.
         """
-        export = self.create_export(query, attempts=1)
+        export = self.create_export(query, attempts=1, waits=waits)
         if export.record_count == 0:
             return None
         if export.download_url is None:
