@@ -116,17 +116,6 @@ class KeywordsAIHook(UsageHook):
         users = KeywordsAIUsers(self.get_conn(), query)
         return frame_from_json_lines(users.read(), users.schema, usage_date=query.window.usage_date)
 
-    # Airflow before 3.2 looks for these two in the class itself, not in its bases.
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the connection form, for Airflow before 3.2."""
-        return super().get_connection_form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
-        return super().get_ui_field_behaviour()
-
     def open_vendor(self, **client_options: Any) -> KeywordsAI:
         """Return the vendor's API, with options of its HTTP client."""
         from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI

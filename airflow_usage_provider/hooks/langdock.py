@@ -95,26 +95,16 @@ class LangdockHook(UsageHook):
         export = LangdockExport(self.get_conn(), query)
         return frame_from_csv(export.read(), export.schema, usage_date=query.window.usage_date)
 
-    def is_export_ready(self, query: ExportQuery) -> bool | None:
+    def is_export_ready(self, query: ExportQuery, *, waits: bool = True) -> bool | None:
         """
         Ask once whether the export's signed URL serves; None for a period without data.
 
         Never tries again by itself: who waits comes back later, over the same connection.
 
+        :param waits: wait for a turn under the connection's rate; if not, and there is none, that is an error.
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
-        return self.get_conn().is_ready(query)
-
-    # Airflow before 3.2 looks for these two in the class itself, not in its bases.
-    @classmethod
-    def get_connection_form_widgets(cls) -> dict[str, Any]:
-        """Return the extra fields of the connection form, for Airflow before 3.2."""
-        return super().get_connection_form_widgets()
-
-    @classmethod
-    def get_ui_field_behaviour(cls) -> dict[str, Any]:
-        """Return labels, placeholders and hidden fields of the connection form, for Airflow before 3.2."""
-        return super().get_ui_field_behaviour()
+        return self.get_conn().is_ready(query, waits=waits)
 
     def open_vendor(self, **client_options: Any) -> Langdock:
         """Return the vendor's API, with options of its HTTP client."""

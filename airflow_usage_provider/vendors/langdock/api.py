@@ -137,16 +137,23 @@ class Langdock:
         yesterday = datetime.now(load_zone("UTC")).date() - timedelta(days=1)
         self.create_export(ExportQuery(window=UsageWindow(yesterday), stream="api_keys"))
 
-    def create_export(self, query: ExportQuery, *, attempts: int | None = None) -> Export:
+    def create_export(self, query: ExportQuery, *, attempts: int | None = None, waits: bool = True) -> Export:
         """
         Ask for an export by the CSV route.
 
         :param attempts: how often to try; default: as often as the client does.
+        :param waits: wait for a turn under the connection's rate.
         :raises ExportTooLargeError: it would be longer than the vendor exports.
         :raises InvalidBodyError: the answer is not the documented envelope.
         """
         answer = self.http.request(
-            "POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED, attempts=attempts
+            "POST",
+            query.path,
+            stream=query.stream,
+            body=query.body,
+            expected=_EXPLAINED,
+            attempts=attempts,
+            waits=waits,
         )
         if answer.status != 200:
             self._explain(answer, query)
@@ -166,13 +173,15 @@ class Langdock:
             request_id=request_id(answer.headers),
         )
 
-    def is_ready(self, query: ExportQuery) -> bool | None:
+    def is_ready(self, query: ExportQuery, *, waits: bool = True) -> bool | None:
         """
-        Whether the export's signed URL serves; None for a period without data.
+        Whether the export's signed URL serves; None for a period without data. Asks once.
 
+        :param waits: wait for a turn under the connection's rate.
+        :raises RateLimitedError: there is no turn now, or the vendor says so; ``retry_after`` says when.
         :raises DownloadExpiredError: it does not serve yet.
         """
-        export = self.create_export(query, attempts=1)
+        export = self.create_export(query, attempts=1, waits=waits)
         if export.record_count == 0:
             return None
         if export.download_url is None:
@@ -185,7 +194,9 @@ class Langdock:
         exchange = self.http.stream("POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED)
         if exchange.status == 200:
             return exchange
-        self._explain(ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES)), query)
+        self._explain(
+            ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES), exchange.error), query
+        )
         return None
 
     def _explain(self, answer: ApiResponse, query: ExportQuery) -> None:
