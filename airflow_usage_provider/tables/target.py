@@ -12,9 +12,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol
 
-from airflow_usage_provider.archive.errors import error_code, is_missing, is_precondition_failure, translated_errors
+from airflow_usage_provider.archive.arguments import accepted_args, check_extra_args
+from airflow_usage_provider.archive.errors import error_code, is_missing, translated_errors
 from airflow_usage_provider.archive.objects import FolderObjects, S3Objects
-from airflow_usage_provider.archive.upload import accepted_args, check_extra_args
 from airflow_usage_provider.exceptions import ArchiveAccessError, ConfigurationError, TableConflictError
 
 if TYPE_CHECKING:
@@ -26,6 +26,8 @@ if TYPE_CHECKING:
 CONTENT_TYPE = "application/vnd.apache.parquet"
 _TAIL = 64 * 1024  # of a Parquet file, where its footer is
 _MARK = b"PAR1"
+_LOST = {"PreconditionFailed", "412", "ConditionalRequestConflict", "NoSuchKey"}  # the object is another now, or gone
+_LACKING = {"NotImplemented", "501"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,8 +151,9 @@ class S3Target:
     def list(self, prefix: str = "") -> Iterator[str]:
         """List the names of all objects below a prefix."""
         with translated_errors(self.location.bucket):
+            extra = accepted_args(self.client, "ListObjectsV2", self.extra_args)
             pages = self.client.get_paginator("list_objects_v2").paginate(
-                Bucket=self.location.bucket, Prefix=self._key(prefix)
+                Bucket=self.location.bucket, Prefix=self._key(prefix), **extra
             )
             for entry in (entry for page in pages for entry in page.get("Contents", ())):
                 if entry["Key"].endswith(".parquet"):
@@ -187,9 +190,9 @@ class S3Target:
             try:
                 self.client.delete_object(**self._target(name), IfMatch=found.version)
             except ClientError as error:
-                if is_precondition_failure(error):
+                if error_code(error) in _LOST:
                     _refuse_lost_race(self.uri(name))
-                if error_code(error) != "NotImplemented":
+                if error_code(error) not in _LACKING:
                     raise
                 self.client.delete_object(**self._target(name))
 
@@ -217,9 +220,9 @@ class S3Target:
                     **self._target(name), Body=body, ContentType=CONTENT_TYPE, **condition, **self.extra_args
                 )
             except ClientError as error:
-                if is_precondition_failure(error) or error_code(error) in {"ConditionalRequestConflict", "NoSuchKey"}:
+                if error_code(error) in _LOST:
                     _refuse_lost_race(self.uri(name))
-                if error_code(error) in {"NotImplemented", "501"}:
+                if error_code(error) in _LACKING:
                     self._refuse_store(f"refuses conditional writes: {error_code(error)}")
                 raise
 
