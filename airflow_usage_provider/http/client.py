@@ -73,12 +73,12 @@ class HttpClient:
         self.connection = connection
         self._timeout = connection.timeout or timeout
         self._max_attempts = max_attempts
-        self._sleep = sleep
+        self.sleep = sleep
         self._limiter = limiter or shared_limiter(vendor, connection.conn_id, connection.requests_per_minute)
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = _BearerAuth(connection.api_key)
         self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
-        self._traffic = connection.traffic
+        self.traffic = connection.traffic
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -172,7 +172,7 @@ class HttpClient:
             stop=tenacity.stop_after_attempt(most),
             wait=self._choose_pause,
             before_sleep=partial(self._tell_retry, most),
-            sleep=self._sleep,
+            sleep=self.sleep,
             reraise=True,
         )
 
@@ -181,7 +181,7 @@ class HttpClient:
         return self._limiter.has_room()
 
     def _tell_retry(self, most: int, state: tenacity.RetryCallState) -> None:
-        self._traffic.count_retry()
+        self.traffic.count_retry()
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
         _log.warning("Try %d of %d failed, the next is in %.1f s: %s", state.attempt_number, most, pause, error)
@@ -217,7 +217,7 @@ class HttpClient:
         waits: bool = True,
     ) -> Exchange:
         self._take_turn(stream, waits=waits)
-        self._traffic.count_request()
+        self.traffic.count_request()
         begun = time.monotonic()
         exchange = Exchange(
             self._session,
