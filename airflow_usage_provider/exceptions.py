@@ -19,7 +19,8 @@
         │   └── ListingChangedError   records moved between pages while they were read
         ├── SnapshotConflictError     another run archived the same day in the meantime
         ├── ArchiveUnavailableError   S3 does not answer, or answers 5xx
-        └── ArchiveCorruptError       an object of the archive is not what its manifest says
+        ├── ArchiveCorruptError       an object of the archive is not what its manifest says
+        └── UnforeseenError           none of these: only its type and place are told
 
 Messages name the connection, vendor, stream, status and a URL without its query, and the next step. They never hold
 a body, a query, a header or a key.
@@ -169,3 +170,20 @@ class ArchiveUnavailableError(TransientError):
 
 class ArchiveCorruptError(TransientError):
     """An object of the archive is not what its manifest says."""
+
+
+class UnforeseenError(TransientError):
+    """An error that nobody foresaw, as far as it can be told: its text may hold anything, a signed URL too."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> UnforeseenError:
+        """Say what kind of error it was, and in which line; nothing else of it is kept."""
+        place, trace = "", error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            place = f" at line {trace.tb_lineno} of {code.co_qualname} in {code.co_filename.rpartition('/')[2]}"
+            trace = trace.tb_next
+        return cls(
+            f"{type(error).__name__}{place}, which nobody foresaw",
+            next_step="Airflow tries again where retries are left; if it stays, report this line.",
+        )
