@@ -7,8 +7,9 @@ from __future__ import annotations
 
 from collections import defaultdict
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, timedelta
+from datetime import date, datetime, timedelta
 from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
@@ -176,6 +177,35 @@ def read_manifest_bytes(objects: Objects, entry: StoredObject) -> bytes:
 def read_current(objects: Objects, day: Day) -> Manifest:
     """Read the newest manifest of a day that has one: the day's answer."""
     return read_manifest(objects, list(day.manifests.values())[-1])
+
+
+def read_answer(objects: Objects, day: Day, as_of: datetime | None = None) -> Manifest | None:
+    """
+    Read what is, or was at a time, the answer of a day: the newest manifest whose ``snapshot_at`` is not later.
+
+    :param as_of: aware; None for the newest there is.
+    :return: None where nothing was known yet.
+    :raises ArchiveCorruptError: a manifest that would have to be looked at is none.
+    """
+    for entry in reversed(list(day.manifests.values())):
+        manifest = read_manifest(objects, entry)
+        if as_of is None or read_time(manifest) <= as_of:
+            return manifest
+    return None
+
+
+def read_time(manifest: Manifest) -> datetime:
+    """
+    Return when a manifest says it was made.
+
+    :raises ArchiveCorruptError: it says no time, or one without a zone.
+    """
+    with suppress(ValueError):
+        if (at := datetime.fromisoformat(manifest.snapshot_at)).tzinfo:
+            return at
+    raise ArchiveCorruptError(
+        f"snapshot_at {manifest.snapshot_at!r} of {manifest.snapshot_id} is no time", next_step="Run verify on its day."
+    )
 
 
 def find_part(objects: Objects, day: Day, entry: FileEntry) -> StoredObject:

@@ -6,7 +6,6 @@ the manifest is written leaves nothing that a reader takes for an answer.
 
 from __future__ import annotations
 
-import hashlib
 from contextlib import suppress
 from dataclasses import dataclass, field
 from datetime import UTC, date, datetime
@@ -23,10 +22,9 @@ from airflow_usage_provider.archive.keys import (
     part_name,
 )
 from airflow_usage_provider.archive.manifest import FileEntry, Manifest
-from airflow_usage_provider.archive.stages import Stage
+from airflow_usage_provider.archive.packing import PartPacking, check_compression
 from airflow_usage_provider.archive.upload import ObjectUpload
 from airflow_usage_provider.exceptions import (
-    ConfigurationError,
     IncompleteSnapshotError,
     SnapshotConflictError,
     UsageProviderError,
@@ -38,29 +36,6 @@ if TYPE_CHECKING:
 
     from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
     from airflow_usage_provider.schema import StreamSchema
-
-try:
-    from isal import isal_zlib as zlib
-
-    GZIP_LEVEL = 1  # as small as zlib's 6 on usage data, at fifteen times its speed
-except ImportError:  # no wheel for this platform
-    import zlib  # type: ignore[no-redef]
-
-    GZIP_LEVEL = 6
-
-COMPRESSIONS = ("gzip", "none")
-_BLOCK = 1024 * 1024  # what is hashed and compressed at once
-_GZIP_WBITS = 31  # zlib's number for gzip; its header has mtime 0, so that same bytes give same bytes
-
-
-def check_compression(compression: str) -> None:
-    """
-    Refuse an unknown compression.
-
-    :raises ConfigurationError: it is neither ``gzip`` nor ``none``.
-    """
-    if compression not in COMPRESSIONS:
-        raise ConfigurationError(f"Unknown compression {compression!r}", next_step="Give gzip or none.")
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -151,23 +126,18 @@ class Snapshot:
     def __exit__(
         self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
     ) -> None:
-        self._compressing.close()
-        self._hashing.close()
+        self._packing.close()
         with suppress(UsageProviderError):  # what ended the block is the news, not that the clean-up failed too
             self._upload.abort()
 
     @property
     def raw_bytes(self) -> int:
         """Bytes taken so far, before compression."""
-        return self._raw_bytes
+        return self._packing.raw_bytes
 
     def write(self, chunk: bytes | memoryview) -> None:
         """Take the next bytes of the vendor's answer."""
-        self._raw_bytes += len(chunk)
-        self._waiting.append(bytes(chunk))
-        self._waiting_bytes += len(chunk)
-        if self._waiting_bytes >= _BLOCK:
-            self._pass_on()
+        self._packing.write(chunk)
 
     def commit(
         self,
@@ -191,10 +161,10 @@ class Snapshot:
         :raises IncompleteSnapshotError: facts and bytes do not fit together.
         :raises SnapshotConflictError: another run committed this day in the meantime.
         """
-        if facts.rows and not self._raw_bytes:
+        if facts.rows and not self.raw_bytes:
             raise IncompleteSnapshotError(f"{facts.rows} records without a byte", stream=self._series.stream)
         self._refuse_conflict()
-        entry = self._finish_part(facts.rows)
+        entry = self._packing.finish(self._key, facts.rows, self._file_format.content_type)
         is_same = self.previous is not None and _is_same_answer(self.previous, entry if facts.rows else None)
         kept = self._kept_files() if is_same else None
         if kept is None and facts.rows:
@@ -273,43 +243,7 @@ class Snapshot:
             content_type="application/gzip" if is_gzip else self._file_format.content_type,
             extra_args=self._archive.extra_args,
         )
-        self._compressor = zlib.compressobj(GZIP_LEVEL, zlib.DEFLATED, _GZIP_WBITS) if is_gzip else None
-        self._raw_digest = hashlib.sha256()
-        self._hashing, self._compressing = Stage("hash-raw"), Stage("gzip")
-        self._raw_bytes = self._waiting_bytes = 0
-        self._waiting: list[bytes] = []
-
-    def _pass_on(self) -> None:
-        """Hand what waits to those who hash, compress and send."""
-        block = b"".join(self._waiting)
-        self._waiting, self._waiting_bytes = [], 0
-        if self._compressor is None:
-            self._upload.write(block)
-        else:
-            self._hashing.submit(self._raw_digest.update, block)
-            self._compressing.submit(self._compress, self._compressor, block)
-
-    def _compress(self, compressor: Any, block: bytes) -> None:
-        if stored := compressor.compress(block):
-            self._upload.write(stored)
-
-    def _finish_part(self, rows: int) -> FileEntry:
-        self._pass_on()
-        if self._compressor is not None:
-            self._compressing.finish()
-            self._hashing.finish()
-            self._upload.write(self._compressor.flush())
-        sha256 = self._upload.compute_sha256()
-        return FileEntry(
-            key=self._key,
-            bytes=self._upload.bytes,
-            sha256=sha256,
-            raw_bytes=self._raw_bytes,
-            raw_sha256=sha256 if self._compressor is None else self._raw_digest.hexdigest(),
-            rows=rows,
-            content_type=self._file_format.content_type,
-            compression=self._archive.compression,
-        )
+        self._packing = PartPacking(self._upload, self._archive.compression)
 
 
 def _is_same_answer(previous: Manifest, entry: FileEntry | None) -> bool:

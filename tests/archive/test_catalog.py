@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from datetime import date
+from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
 import pytest
 from samples import API_KEYS, USERS, Copy, download, live
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog, map_in_order, read_current
+from airflow_usage_provider.archive.catalog import Selection, load_catalog, map_in_order, read_answer, read_current
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.objects import CHUNK_SIZE, FolderObjects, S3Objects
 from airflow_usage_provider.exceptions import (
@@ -86,6 +86,30 @@ def test_a_catalog_has_the_days_with_their_snapshots_in_order(copy: Copy) -> Non
     assert all(list(day.manifests) == sorted(day.manifests) for day in catalog.days)
     assert read_current(copy.objects, catalog.days[2]).revision == 2
     assert catalog.foreign == ()
+
+
+def test_the_answer_as_of_a_time_is_the_newest_that_was_known_then(copy: Copy) -> None:
+    day = load_catalog(copy.objects, Selection(vendor="langdock")).days[1]
+    at = datetime(2026, 1, 3, 2, tzinfo=UTC)  # and three more, an hour apart
+    second = timedelta(seconds=1)
+
+    def number(as_of: datetime | None) -> int | None:
+        answer = read_answer(copy.objects, day, as_of)
+        return answer and list(day.manifests).index(answer.snapshot_id)
+
+    assert number(at - second) is None
+    assert [number(at + timedelta(hours=hours)) for hours in range(5)] == [0, 1, 2, 3, 3]
+    assert number(at + timedelta(hours=1) - second) == 0
+    assert number(None) == 3
+
+
+@pytest.mark.parametrize("snapshot_at", ["yesterday", "2026-01-02T02:00:00", ""])
+def test_a_time_that_is_none_is_a_corrupt_manifest(copy: Copy, snapshot_at: str) -> None:
+    copy.edit(copy.find("stream=api_keys/usage_date=2026-01-01/*/_manifest.json"), snapshot_at=snapshot_at)
+    day = load_catalog(copy.objects, Selection(vendor="langdock")).days[0]
+    assert read_answer(copy.objects, day) is not None
+    with pytest.raises(ArchiveCorruptError, match="is no time"):
+        read_answer(copy.objects, day, datetime(2026, 2, 1, tzinfo=UTC))
 
 
 @pytest.mark.parametrize(

@@ -194,7 +194,9 @@ class Langdock:
         exchange = self.http.stream("POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED)
         if exchange.status == 200:
             return exchange
-        self._explain(ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES)), query)
+        self._explain(
+            ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES), exchange.error), query
+        )
         return None
 
     def _explain(self, answer: ApiResponse, query: ExportQuery) -> None:

@@ -1,0 +1,32 @@
+"""``usage-archive ls``: days, gaps included."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from airflow_usage_provider.archive.catalog import load_catalog
+from airflow_usage_provider.cli import words
+from airflow_usage_provider.cli.choice import select
+from airflow_usage_provider.cli.options import archive_options, days_options
+from airflow_usage_provider.cli.terminal import print_line
+
+if TYPE_CHECKING:
+    import argparse
+
+    from airflow_usage_provider.archive.objects import Objects
+    from airflow_usage_provider.cli.options import Commands
+
+
+def add_parser(commands: Commands) -> None:
+    """Add the command."""
+    parser = commands.add_parser("ls", parents=[archive_options(), days_options()], help="list days and gaps")
+    parser.add_argument("--json", action="store_true", help="one JSON object a line")
+    parser.set_defaults(run=run)
+
+
+def run(objects: Objects, options: argparse.Namespace) -> int:
+    """List what was selected; 1 if a manifest cannot be read."""
+    records = words.list_days(objects, load_catalog(objects, select(options)), options.jobs)
+    for line in map(words.to_json, records) if options.json else words.format_days(records):
+        print_line(line)
+    return int(any(record["state"] == "unreadable" for record in records))
