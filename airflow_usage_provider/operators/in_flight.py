@@ -47,10 +47,9 @@ def call_in_flight(
                 return
             ended.put(None)
 
-    threads = [threading.Thread(target=copy_context().run, args=(work,), daemon=True) for _ in range(limit)]
     try:
-        for thread in threads[: len(items)]:
-            thread.start()
+        for number in range(min(limit, len(items))):
+            threading.Thread(target=copy_context().run, args=(work,), name=f"day_{number}", daemon=True).start()
         for _ in items:
             _raise_any(ended.get())
     except BaseException:
