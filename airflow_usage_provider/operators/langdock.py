@@ -27,6 +27,7 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
     """
 
     vendor = "langdock"
+    hook_class = LangdockHook
     template_fields: Sequence[str] = (
         *UsageSnapshotToS3Operator.template_fields,
         "langdock_conn_id",
@@ -49,10 +50,6 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
         self.stream = stream
         self.group_by = group_by
         self.output_format = output_format
-
-    def get_hook(self) -> LangdockHook:
-        """Return the hook of the connection."""
-        return LangdockHook(self.langdock_conn_id)
 
     def open_stream(self, hook: LangdockHook, window: UsageWindow) -> VendorStream:
         """Return the export of a day."""
