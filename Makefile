@@ -14,7 +14,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
-.PHONY: help demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
+.PHONY: help dist docs demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -30,7 +30,7 @@ setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and
 unit: .venv/with-tools ## the tests that need neither Airflow nor S3, from the checkout, in seconds
 	$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit tests/contract
 
-test: lint types setup wheel $(CHECK) ## everything; the tests run against the installed wheel, with Airflow 3.0 first
+test: lint types setup docs dist $(CHECK) ## everything; the tests run against the installed wheel, with Airflow 3.0 first
 	$(NOX) --session quick
 	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest -q -m live tests/live
 	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest -n 2 -m "not live and not browser"
@@ -43,7 +43,7 @@ matrix: setup wheel $(CHECK) ## the tests on every pair of Airflow and Python (t
 
 $(CHECK):
 	rm -rf $@ && mkdir -p $@
-	cp -R $(filter-out airflow_usage_provider build dist,$(wildcard *)) .dockerignore .gitignore $@
+	cp -R $(filter-out airflow_usage_provider build dist,$(wildcard *)) .dockerignore .github .gitignore $@
 
 lint: .venv/with-tools ## style, and which layer may import which
 	$(BIN)/ruff check .
@@ -71,6 +71,14 @@ bench: .venv/with-uv ## measure against what users would pick instead, in an env
 
 wheel: .venv/with-uv ## dist/airflow_usage_provider-*.whl
 	$(UV) build --quiet --wheel --out-dir dist .
+
+dist: .venv/with-tools ## wheel and source distribution, and what the package index would say of them
+	rm -rf dist
+	$(INDEX) $(BIN)/python -m build --installer uv --outdir dist .
+	$(BIN)/twine check --strict dist/*
+
+docs: .venv/with-tools .venv/with-package ## the documentation as a site, in build/docs/index.html; warnings are errors
+	AIRFLOW_HOME=$(CURDIR)/build/airflow $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
 
 lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowest versions that pyproject.toml allows
 	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)

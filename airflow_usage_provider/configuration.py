@@ -21,12 +21,7 @@ def read_option(name: str) -> str:
 
     :raises ConfigurationError: it is.
     """
-    from airflow.configuration import conf
-
-    from airflow_usage_provider.get_provider_info import get_provider_info
-
-    default = get_provider_info()["config"][SECTION]["options"][name]["default"]
-    value = str(conf.get(SECTION, name, fallback=default) or "").strip()
+    value = _find(SECTION, name)
     if not value:
         raise ConfigurationError(
             f"[{SECTION}] {name} is not set",
@@ -61,6 +56,45 @@ def read_number(name: str) -> float:
     if not 0 <= number < float("inf"):
         raise ConfigurationError(f"[{SECTION}] {name} is {text!r}", next_step="Set a number, 0 or more.")
     return number
+
+
+def read_tables_url() -> str:
+    """
+    Return where tables go: ``tables_url``, or ``tables`` below ``archive_url``.
+
+    :raises ConfigurationError: neither is set.
+    """
+    return _find(SECTION, "tables_url") or f"{read_option('archive_url').rstrip('/')}/tables"
+
+
+def read_owners_url() -> str | None:
+    """Return where the file of owners is; None if there is none."""
+    return _find(SECTION, "owners_url") or None
+
+
+def read_close_day() -> int:
+    """
+    Return the day of the month on which the month before it is closed.
+
+    :raises ConfigurationError: not every month has it.
+    """
+    day = read_number("close_day")
+    if day not in range(1, 29):
+        raise ConfigurationError(
+            f"[{SECTION}] close_day is {read_option('close_day')!r}", next_step="Set a day from 1 to 28."
+        )
+    return int(day)
+
+
+def _find(section: str, name: str) -> str:
+    """Return an option as it is set, or its default, empty if there is none."""
+    from airflow.configuration import conf
+
+    from airflow_usage_provider.get_provider_info import get_provider_info
+
+    options = get_provider_info()["config"].get(section, {}).get("options", {})
+    default = options.get(name, {}).get("default", "")
+    return str(conf.get(section, name, fallback=default) or "").strip()
 
 
 def plan_window(context: Mapping[str, Any]) -> UsageWindow:

@@ -10,6 +10,7 @@
     │   │   └── ExportTooLargeError   more rows than the vendor exports at once
     │   └── ArchiveAccessError        no such bucket, or S3 refuses the credentials
     └── TransientError                try again later
+        ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
         ├── RateLimitedError          too many requests; ``retry_after`` says how long
         ├── VendorUnavailableError    network, timeout, 5xx
         ├── InvalidBodyError          the body is not what its contract says
@@ -18,7 +19,8 @@
         │   └── ListingChangedError   records moved between pages while they were read
         ├── SnapshotConflictError     another run archived the same day in the meantime
         ├── ArchiveUnavailableError   S3 does not answer, or answers 5xx
-        └── ArchiveCorruptError       an object of the archive is not what its manifest says
+        ├── ArchiveCorruptError       an object of the archive is not what its manifest says
+        └── UnforeseenError           none of these: only its type and place are told
 
 Messages name the connection, vendor, stream, status and a URL without its query, and the next step. They never hold
 a body, a query, a header or a key.
@@ -75,7 +77,8 @@ class UsageProviderError(Exception):
     def __str__(self) -> str:
         details = self.details
         next_step = details.pop("next_step", None)
-        facts = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in details.items())
+        texts = {name: f"{value:.3g} s" if isinstance(value, float) else value for name, value in details.items()}
+        facts = ", ".join(f"{name.replace('_', ' ')} {text}" for name, text in texts.items())
         sentence = self.message.rstrip(".") + (f" ({facts})." if facts else ".")
         return f"{sentence} {next_step}" if next_step else sentence
 
@@ -109,6 +112,14 @@ class ArchiveAccessError(FatalError):
 
 class TransientError(UsageProviderError):
     """It may work later."""
+
+
+class ConnectionLookupError(TransientError):
+    """
+    Airflow did not give the connection.
+
+    It says the same of one that does not exist and of a secrets backend that failed, so this may pass.
+    """
 
 
 class RateLimitedError(TransientError):
@@ -159,3 +170,20 @@ class ArchiveUnavailableError(TransientError):
 
 class ArchiveCorruptError(TransientError):
     """An object of the archive is not what its manifest says."""
+
+
+class UnforeseenError(TransientError):
+    """An error that nobody foresaw, as far as it can be told: its text may hold anything, a signed URL too."""
+
+    @classmethod
+    def of(cls, error: BaseException) -> UnforeseenError:
+        """Say what kind of error it was, and in which line; nothing else of it is kept."""
+        place, trace = "", error.__traceback__
+        while trace is not None:
+            code = trace.tb_frame.f_code
+            place = f" at line {trace.tb_lineno} of {code.co_qualname} in {code.co_filename.rpartition('/')[2]}"
+            trace = trace.tb_next
+        return cls(
+            f"{type(error).__name__}{place}, which nobody foresaw",
+            next_step="Airflow tries again where retries are left; if it stays, report this line.",
+        )

@@ -4,51 +4,64 @@ from __future__ import annotations
 
 from typing import Any
 
-_STANDARD_FIELDS: dict[str, Any] = {
-    "hidden-fields": ["login", "schema"],
-    "relabeling": {"host": "Base URL", "port": "Port", "password": "API key"},
-}
 # Airflow 3.3.1 and 3.3.2 refuse to test a connection that has no port.
 _PORT_HINT = "443; the Test button of Airflow 3.3 needs it"
 
 
-def _field(label: str, description: str, kind: str, **schema: Any) -> dict[str, Any]:
+def field(label: str, description: str, kind: str, **schema: Any) -> dict[str, Any]:
+    """Return one extra of a connection form."""
     return {"label": label, "description": description, "schema": {"type": [kind, "null"], **schema}}
 
 
-def _switch(label: str, description: str) -> dict[str, Any]:
-    return _field(label, description, "boolean", default=False)
+def switch(label: str, description: str) -> dict[str, Any]:
+    """Return an extra that is false unless set."""
+    return field(label, description, "boolean", default=False)
 
 
-_ACCOUNT = _field("Account", "Name of the account in the archive. Default: the connection id.", "string")
-_ENVIRONMENT = _field(
+def timeout(default: str) -> dict[str, Any]:
+    """Return the extra ``timeout``."""
+    return field(
+        "Timeout (s)", f"Seconds without a byte until a request fails. Default: {default}.", "number", minimum=1
+    )
+
+
+def rate(default: int) -> dict[str, Any]:
+    """Return the extra ``requests_per_minute``."""
+    of = f"{default}, the vendor's limit" if default else "no limit"
+    return field("Requests per minute", f"The client stays under it; 0: no limit. Default: {of}.", "integer", minimum=0)
+
+
+def field_behaviour(base_url: str, api_key: str) -> dict[str, Any]:
+    """Return which standard fields a connection form has, and what stands in them while they are empty."""
+    hints = {"host": base_url, "port": _PORT_HINT, "password": api_key}
+    return {
+        "hidden-fields": ["login", "schema"],
+        "relabeling": {"host": "Base URL", "port": "Port", "password": "API key"},
+        "placeholders": {name: hint for name, hint in hints.items() if hint},
+    }
+
+
+ACCOUNT = field("Account", "Name of the account in the archive. Default: the connection id.", "string")
+_ENVIRONMENT = field(
     "Environment",
     "Environment to ask for, where the key does not decide. Default: the vendor's, prod.",
     "string",
     enum=["prod", "test"],  # null among them would break the form of Airflow 3.0
 )
-_CONNECT_TIMEOUT = _field("Connect timeout (s)", "Seconds to connect. Default: 10.", "number", minimum=1)
-_DOWNLOAD_TIMEOUT = _field(
-    "Download timeout (s)", "Seconds for one whole download. Default: 3600.", "number", minimum=1
-)
-_CA_BUNDLE = _field("CA bundle", "Path of a PEM file of a private CA, the same on every component.", "string")
-_ALLOW_HTTP = _switch("Allow http:// base URL", "The API key then travels in clear. Not needed for loopback.")
-_ALLOW_INSECURE_DOWNLOAD = _switch("Allow http:// downloads", "Signed URLs and exports then travel in clear.")
-_ALLOW_PRIVATE_DOWNLOAD = _switch(
-    "Allow private downloads",
-    "Signed URLs may be at loopback, private and link-local addresses, as in a dedicated deployment.",
-)
-
-
-def _timeout(default: str) -> dict[str, Any]:
-    return _field(
-        "Timeout (s)", f"Seconds without a byte until a request fails. Default: {default}.", "number", minimum=1
-    )
-
-
-def _rate(default: int) -> dict[str, Any]:
-    description = f"The client stays under it; 0: no limit. Default: {default}, the vendor's limit."
-    return _field("Requests per minute", description, "integer", minimum=0)
+CONNECT_TIMEOUT = field("Connect timeout (s)", "Seconds to connect. Default: 10.", "number", minimum=1)
+CA_BUNDLE = field("CA bundle", "Path of a PEM file of a private CA, the same on every component.", "string")
+ALLOW_HTTP = switch("Allow http:// base URL", "The API key then travels in clear. Not needed for loopback.")
+#: The extras of a vendor that hands out signed URLs.
+DOWNLOADS = {
+    "download_timeout": field(
+        "Download timeout (s)", "Seconds for one whole download. Default: 3600.", "number", minimum=1
+    ),
+    "allow_insecure_download": switch("Allow http:// downloads", "Signed URLs and exports then travel in clear."),
+    "allow_private_download": switch(
+        "Allow private downloads",
+        "Signed URLs may be at loopback, private and link-local addresses, as in a dedicated deployment.",
+    ),
+}
 
 
 def _option(description: str, default: str, example: str | None, kind: str = "string") -> dict[str, Any]:
@@ -76,12 +89,12 @@ def get_provider_info() -> dict[str, Any]:
             {
                 "integration-name": "Keywords AI",
                 "external-doc-url": "https://docs.keywordsai.co/",
-                "tags": ["ai", "llm"],
+                "tags": ["service"],  # all that Airflow 3.0 knows of what fits
             },
             {
                 "integration-name": "Langdock",
                 "external-doc-url": "https://docs.langdock.com/",
-                "tags": ["ai", "llm"],
+                "tags": ["service"],  # all that Airflow 3.0 knows of what fits
             },
         ],
         **{
@@ -104,46 +117,32 @@ def get_provider_info() -> dict[str, Any]:
                 "connection-type": "keywordsai",
                 "hook-class-name": "airflow_usage_provider.hooks.keywordsai.KeywordsAIHook",
                 "hook-name": "Keywords AI",
-                "ui-field-behaviour": {
-                    **_STANDARD_FIELDS,
-                    "placeholders": {
-                        "host": "https://api.keywordsai.co",
-                        "port": _PORT_HINT,
-                        "password": "API key of one environment",
-                    },
-                },
+                "ui-field-behaviour": field_behaviour("https://api.keywordsai.co", "API key of one environment"),
                 "conn-fields": {
-                    "account": _ACCOUNT,
+                    "account": ACCOUNT,
                     "environment": _ENVIRONMENT,
-                    "timeout": _timeout("60"),
-                    "connect_timeout": _CONNECT_TIMEOUT,
-                    "requests_per_minute": _rate(60),
-                    "ca_bundle": _CA_BUNDLE,
-                    "allow_http": _ALLOW_HTTP,
+                    "timeout": timeout("60"),
+                    "connect_timeout": CONNECT_TIMEOUT,
+                    "requests_per_minute": rate(60),
+                    "ca_bundle": CA_BUNDLE,
+                    "allow_http": ALLOW_HTTP,
                 },
             },
             {
                 "connection-type": "langdock",
                 "hook-class-name": "airflow_usage_provider.hooks.langdock.LangdockHook",
                 "hook-name": "Langdock",
-                "ui-field-behaviour": {
-                    **_STANDARD_FIELDS,
-                    "placeholders": {
-                        "host": "https://api.langdock.com",
-                        "port": _PORT_HINT,
-                        "password": "Admin's key with scope USAGE_EXPORT_API",
-                    },
-                },
+                "ui-field-behaviour": field_behaviour(
+                    "https://api.langdock.com", "Admin's key with scope USAGE_EXPORT_API"
+                ),
                 "conn-fields": {
-                    "account": _ACCOUNT,
-                    "timeout": _timeout("60, for an export's answer 180"),
-                    "connect_timeout": _CONNECT_TIMEOUT,
-                    "download_timeout": _DOWNLOAD_TIMEOUT,
-                    "requests_per_minute": _rate(500),
-                    "ca_bundle": _CA_BUNDLE,
-                    "allow_http": _ALLOW_HTTP,
-                    "allow_insecure_download": _ALLOW_INSECURE_DOWNLOAD,
-                    "allow_private_download": _ALLOW_PRIVATE_DOWNLOAD,
+                    "account": ACCOUNT,
+                    "timeout": timeout("60, for an export's answer 180"),
+                    "connect_timeout": CONNECT_TIMEOUT,
+                    "requests_per_minute": rate(500),
+                    "ca_bundle": CA_BUNDLE,
+                    "allow_http": ALLOW_HTTP,
+                    **DOWNLOADS,
                 },
             },
         ],
@@ -182,6 +181,19 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "settle_hours": _option(
                         "Hours to wait after the end of the usage date, so that late figures are in.", "6", "6", "float"
+                    ),
+                    "tables_url": _option(
+                        "Where tables made from the archive go. Default: tables below archive_url.",
+                        "",
+                        "s3://company-llm-usage/tables",
+                    ),
+                    "close_day": _option(
+                        "Day of the month, 1 to 28, on which the month before it is closed.", "10", "10", "integer"
+                    ),
+                    "owners_url": _option(
+                        "CSV file that says who owns which principal, for reports: on S3, or a path.",
+                        "",
+                        "s3://company-llm-usage/owners.csv",
                     ),
                 },
             },

@@ -15,9 +15,9 @@ from typing import TYPE_CHECKING
 
 import psutil
 
+from airflow_usage_provider.testing.leash import Leash
 from sandbox.airflow_standalone import AirflowStandalone
 from sandbox.backends import Postgres, Valkey
-from sandbox.leash import Leash
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

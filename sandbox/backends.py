@@ -19,8 +19,8 @@ from contextlib import closing, suppress
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sandbox.leash import Leash
-from sandbox.s3 import find_free_ports
+from airflow_usage_provider.testing.leash import Leash
+from airflow_usage_provider.testing.s3 import find_free_ports
 
 if TYPE_CHECKING:
     from collections.abc import Sequence

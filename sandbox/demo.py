@@ -22,9 +22,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, NoReturn
 from urllib.parse import quote
 
+from airflow_usage_provider.testing.s3 import S3Server
 from sandbox.airflow_standalone import AirflowStandalone, ApiError
 from sandbox.archive import ArchiveReader
-from sandbox.s3 import S3Server
 from sandbox.server import Sandbox
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from hypothesis import settings
 
 from airflow_usage_provider.http.connection import VendorConnection
 from airflow_usage_provider.http.limiter import RateLimiter
-from sandbox.s3 import Identity, S3Server, find_weed
+from airflow_usage_provider.testing.s3 import Identity, S3Server, find_weed
 from sandbox.server import Sandbox
 
 settings.register_profile("default", deadline=None)  # a busy machine is no failure

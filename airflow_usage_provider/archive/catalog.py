@@ -15,7 +15,7 @@ from urllib.parse import quote, unquote
 
 from airflow_usage_provider.archive.gaps import Gap, with_gaps
 from airflow_usage_provider.archive.keys import MANIFEST_NAME, ArchiveKey, ArchiveLocation, Series
-from airflow_usage_provider.archive.manifest import Manifest
+from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest
 from airflow_usage_provider.archive.objects import ROOT, StoredObject
 from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveCorruptError, ConfigurationError
@@ -26,11 +26,9 @@ if TYPE_CHECKING:
     from airflow_usage_provider.archive.manifest import FileEntry
     from airflow_usage_provider.archive.objects import Objects
 
-MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 _LEVELS = ("vendor", "account", "stream")
 _LISTED_AHEAD = 64  # days of a series that waits for its turn
 _FIRST_YEAR, _LAST_YEAR = 2000, 2999  # of a usage date
-_SECOND = "%Y%m%dT%H%M%SZ"
 _HERE = ArchiveLocation("", "")  # names within an archive are keys without a prefix
 
 
@@ -238,13 +236,6 @@ def read_answer(objects: Objects, day: Day, as_of: datetime | None = None) -> Ma
     return None
 
 
-def read_second(snapshot_id: str) -> datetime | None:
-    """Return the second a snapshot's id begins with; None if there is no such time."""
-    with suppress(ValueError):
-        return datetime.strptime(snapshot_id.partition("-")[0], _SECOND).replace(tzinfo=UTC)
-    return None
-
-
 def read_time(manifest: Manifest) -> datetime:
     """
     Return when a manifest says it was made.
@@ -276,7 +267,7 @@ def parse_name(name: str) -> ArchiveKey | None:
     key = ArchiveKey.parse(name)
     if key is None or not (key.name == MANIFEST_NAME or key.name.startswith("part-")):
         return None
-    if read_second(key.snapshot_id) is None or not _FIRST_YEAR <= key.usage_date.year <= _LAST_YEAR:
+    if not _FIRST_YEAR <= key.usage_date.year <= _LAST_YEAR:
         return None
     own = f"{key.series.day_prefix(_HERE, key.usage_date)}snapshot={key.snapshot_id}/{key.name}"
     return key if name == own else None

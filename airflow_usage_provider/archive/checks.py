@@ -9,7 +9,8 @@ from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.catalog import read_manifest_bytes, read_second, read_time
+from airflow_usage_provider.archive.catalog import read_manifest_bytes, read_time
+from airflow_usage_provider.archive.keys import read_snapshot_time
 from airflow_usage_provider.archive.manifest import Manifest, load_manifest_schema
 from airflow_usage_provider.exceptions import ArchiveCorruptError
 
@@ -144,7 +145,7 @@ def _compare_times(snapshot_id: str, manifest: Manifest, modified: datetime | No
     except ArchiveCorruptError:
         yield f"says snapshot_at {manifest.snapshot_at!r}, which is no time"
         return
-    begun = read_second(snapshot_id)
+    begun = read_snapshot_time(snapshot_id)
     if begun and abs(at - begun) > CLOSE:
         yield f"says snapshot_at {manifest.snapshot_at}, more than a day from its id"
     if modified and abs(at - modified) > CLOSE:

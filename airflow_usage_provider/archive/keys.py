@@ -13,15 +13,21 @@ from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 from urllib.parse import quote, unquote
 
-from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
 
 if TYPE_CHECKING:
     from airflow_usage_provider.models import FileFormat
 
 MANIFEST_NAME = "_manifest.json"
-_SNAPSHOT_ID = re.compile(r"(\d{8}T\d{6}Z)-[0-9a-f]{8}", re.ASCII)
+_SNAPSHOT_ID = re.compile(r"(\d{8}T(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ)-[0-9a-f]{8}", re.ASCII)
 _SECOND = "%Y%m%dT%H%M%SZ"
-_BUCKET = re.compile(r"[a-z0-9][a-z0-9.\-]{1,61}[a-z0-9]", re.ASCII)
+_LOCATION = re.compile(  # buckets as boto3 takes them: also names of before 2018, and access points by their ARN
+    r"s3://(?P<bucket>[A-Za-z0-9._\-]{3,255}"
+    r"|arn:aws[a-z\-]*:s3:[a-z0-9\-]*:\d{12}:accesspoint[:/][A-Za-z0-9.\-]{1,63}"
+    r"|arn:aws[a-z\-]*:s3-outposts:[a-z0-9\-]+:\d{12}:outpost[:/][A-Za-z0-9\-]{1,63}[:/]accesspoint[:/][A-Za-z0-9\-]{1,63})"
+    r"(?:/(?P<prefix>.*))?",
+    re.ASCII | re.DOTALL,
+)
 _KEY = re.compile(
     r"(?:(?P<prefix>.+)/)?raw/vendor=(?P<vendor>[^/]+)/account=(?P<account>[^/]+)/stream=(?P<stream>[^/]+)"
     r"/usage_date=(?P<usage_date>\d{4}-\d{2}-\d{2})/snapshot=(?P<snapshot_id>[^/]+)/(?P<name>[^/]+)",
@@ -39,18 +45,18 @@ class ArchiveLocation:
     @classmethod
     def parse(cls, archive_url: str) -> ArchiveLocation:
         """
-        Read ``s3://bucket/prefix``.
+        Read ``s3://bucket/prefix``; for the bucket, the ARN of an access point does as well.
 
         :raises ConfigurationError: it is something else.
         """
-        scheme, separator, rest = str(archive_url).strip().partition("://")
-        bucket, _, prefix = rest.partition("/")
-        is_prefix = prefix.isprintable() and not set("?#") & set(prefix)
-        if scheme.lower() != "s3" or not separator or not _BUCKET.fullmatch(bucket) or not is_prefix:
+        text = str(archive_url).strip()
+        match = _LOCATION.fullmatch(text[:5].lower() + text[5:])
+        prefix = match["prefix"] or "" if match else ""
+        if not match or not prefix.isprintable() or set("?#") & set(prefix) or not set(match["bucket"]) - set("._-"):
             raise ConfigurationError(
                 f"archive_url {archive_url!r} is not an S3 location", next_step="Give it as s3://bucket/prefix."
             )
-        return cls(bucket, "/".join(segment for segment in prefix.split("/") if segment))
+        return cls(match["bucket"], "/".join(segment for segment in prefix.split("/") if segment))
 
     def uri(self, key: str) -> str:
         """``s3://`` address of a key of the bucket."""
@@ -89,7 +95,7 @@ class ArchiveKey:
     def parse(cls, key: str) -> ArchiveKey | None:
         """Read a key; None if it is not one of the archive's."""
         match = _KEY.fullmatch(key)
-        if match is None or not _SNAPSHOT_ID.fullmatch(match["snapshot_id"]):
+        if match is None or read_snapshot_time(match["snapshot_id"]) is None:
             return None
         try:
             usage_date = date.fromisoformat(match["usage_date"])
@@ -99,17 +105,33 @@ class ArchiveKey:
         return cls(series, usage_date, match["snapshot_id"], match["name"])
 
 
+def read_snapshot_time(snapshot_id: str) -> datetime | None:
+    """Return the second an id tells; None if it is none of the archive's: whoever wrote that, it is foreign."""
+    match = _SNAPSHOT_ID.fullmatch(snapshot_id)
+    try:
+        return datetime.fromisoformat(match[1]) if match else None
+    except ValueError:
+        return None
+
+
 def new_snapshot_id(now: datetime, *, after: str | None = None) -> str:
     """
     Return an id that sorts behind ``after``, even if the clock stepped back or two fall into one second.
 
     :param now: the current time, aware.
     :param after: id of the latest snapshot of the same day.
+    :raises ArchiveCorruptError: nothing sorts behind ``after``: the calendar ends with it.
     """
-    second = now.astimezone(UTC).strftime(_SECOND)
-    if after and second <= (latest := after.partition("-")[0]):
-        following = datetime.strptime(latest, _SECOND).replace(tzinfo=UTC) + timedelta(seconds=1)
-        second = following.strftime(_SECOND)
+    moment = now.astimezone(UTC).replace(microsecond=0)
+    if after and (latest := read_snapshot_time(after)) and moment <= latest:
+        try:
+            moment = latest + timedelta(seconds=1)
+        except OverflowError:
+            raise ArchiveCorruptError(
+                f"The newest snapshot is {after}, and nothing sorts behind it",
+                next_step="Move its folder out of the archive: no run of this package wrote it.",
+            ) from None
+    second = moment.strftime(_SECOND)
     return f"{second}-{secrets.token_hex(4)}"
 
 

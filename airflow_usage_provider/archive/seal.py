@@ -18,8 +18,9 @@ from datetime import UTC, date, datetime, timedelta
 from itertools import chain, islice
 from typing import IO, TYPE_CHECKING
 
-from airflow_usage_provider.archive.catalog import Day, parse_name, read_second
+from airflow_usage_provider.archive.catalog import Day, parse_name
 from airflow_usage_provider.archive.checks import RESTORE, Finding
+from airflow_usage_provider.archive.keys import read_snapshot_time
 from airflow_usage_provider.archive.parts import decompress
 from airflow_usage_provider.exceptions import ConfigurationError
 
@@ -85,7 +86,7 @@ class Seal:
         for snapshot_id, entry in day.manifests.items():
             if entry.name in sealed or day.usage_date > self.until:
                 continue
-            begun = read_second(snapshot_id)
+            begun = read_snapshot_time(snapshot_id)
             if begun and begun < self.time:
                 problem = f"is older than the seal of {self.time:%Y-%m-%dT%H:%M:%SZ}, but not in it"
                 yield Finding("back-dated", entry.name, problem, "Find out who wrote it, and when.")
@@ -120,11 +121,11 @@ def read_seal(chunks: Iterable[bytes | memoryview], objects: Objects, *, name: s
         raise _refuse(name, "is no seal")
     if root is not None and root.lower() != digest.hexdigest():
         raise _refuse(name, f"has the root {digest.hexdigest()}, not {root}")
-    made_at = read_second(newest) or datetime.max.replace(tzinfo=UTC)
+    made_at = read_snapshot_time(newest) or datetime.max.replace(tzinfo=UTC)
     if told := _NAME.search(name):
         with suppress(TypeError, ValueError):  # a file of that name says no day, or none there is
             until = max(until, date.fromisoformat(told[1]))
-        made_at = max(made_at, read_second(told[2]) or made_at)
+        made_at = max(made_at, read_snapshot_time(told[2]) or made_at)
     seal = Seal(store=store, root=digest.hexdigest(), until=until, time=made_at)
     _compare_samples(objects, seal, newest, name)
     return seal
@@ -164,7 +165,7 @@ def _compare_samples(objects: Objects, seal: Seal, newest: str, where: str) -> N
 
     if not any(map(is_there, _sample(name for name, _ in seal.lines()))):
         raise _refuse(where, "is of another archive: nothing it names is here")
-    second = read_second(newest)
+    second = read_snapshot_time(newest)
     recent = f"{second - _RECENT:%Y%m%dT%H%M%SZ}" if second else newest
     if not any(map(is_there, _sample(name for name, _ in seal.lines() if _read_id(name) > recent))):
         problem = "is newer than the archive: nothing is here of its last two days"

@@ -11,10 +11,10 @@ from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.archive.catalog import Day, iter_catalog, read_current, read_second
+from airflow_usage_provider.archive.catalog import Day, iter_catalog, read_current
 from airflow_usage_provider.archive.checks import RESTORE, CheckedManifest, Finding, check_chain, check_manifest
 from airflow_usage_provider.archive.gaps import Gap
-from airflow_usage_provider.archive.keys import ArchiveKey, ArchiveLocation
+from airflow_usage_provider.archive.keys import ArchiveKey, ArchiveLocation, read_snapshot_time
 from airflow_usage_provider.archive.objects import StoredObject
 from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.archive.parts import digest_part
@@ -208,7 +208,7 @@ def _find_orphans(
         key = ArchiveKey.parse(name)
         if key is None or (key.snapshot_id in day.manifests and key.snapshot_id not in checked):
             continue  # the manifest that should name it is a finding itself
-        begun = read_second(key.snapshot_id)
+        begun = read_snapshot_time(key.snapshot_id)
         if begun and now - begun < IN_FLIGHT:
             step = "Nothing to do: a run may still be writing it."
             yield Finding("uncommitted", name, "is named by no manifest yet", step, is_failure=False)

@@ -2,39 +2,49 @@
 
 from __future__ import annotations
 
+from contextlib import contextmanager
 from dataclasses import dataclass, field
-from datetime import UTC, datetime
-from email.utils import parsedate_to_datetime
+from json import JSONDecodeError
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from airflow_usage_provider.exceptions import (
     AuthenticationError,
     ConfigurationError,
+    InvalidBodyError,
     RateLimitedError,
     RequestRejectedError,
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.records.json import read_envelope
+from airflow_usage_provider.http.waits import read_wait
+from airflow_usage_provider.records.json import read_envelope, split_page
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterator, Mapping
+
+    from airflow_usage_provider.records.json import JsonPage
 
     ErrorBuilder = Callable[..., UsageProviderError]
 
 URL_STEP = "Check the host of the connection."
+BROKEN_STEP = "Check the host of the connection; if it is right, the vendor answered something broken."
 _KEY_STEP = "Check the connection's password, and that the key has the scope this stream needs."
 _PASSING = {408, 425}
 
 
 @dataclass(frozen=True, slots=True)
 class ApiResponse:
-    """One answer, read whole: ``body`` holds the bytes without transfer or content encoding."""
+    """
+    One answer, read whole: ``body`` holds the bytes without transfer or content encoding.
+
+    :param error: builds an error that names vendor, connection, stream and URL.
+    """
 
     status: int
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
+    error: ErrorBuilder = field(repr=False, compare=False)
 
     def json(self) -> Any:
         """Parse the body, decimals as strings; None if it is not JSON, or nested deeper than an answer ever is."""
@@ -43,20 +53,53 @@ class ApiResponse:
         except (ValueError, RecursionError):
             return None
 
+    def read_json(self) -> Any:
+        """
+        Parse the body, decimals as strings.
 
-def status_error(answer: ApiResponse, error: ErrorBuilder) -> UsageProviderError:
-    """
-    Return what an error status means.
+        :raises InvalidBodyError: it is not JSON, or nested deeper than an answer ever is.
+        """
+        try:
+            return read_envelope(self.body)
+        except UnicodeDecodeError as broken:
+            why = f"not UTF-8, at byte {broken.start}"
+        except JSONDecodeError as broken:
+            why = f"{broken.msg}, at character {broken.pos}"
+        except (ValueError, RecursionError):
+            why = "nested too deeply, or with a number that is none"
+        raise self.error(InvalidBodyError, f"The answer is not the JSON it should be: {why}", next_step=BROKEN_STEP)
 
-    :param error: builds an error that names vendor, connection, stream and URL.
-    """
-    status = answer.status
+    def split_page(self, field: str) -> JsonPage:
+        """
+        Take the list ``field`` apart into records, each as the bytes that were sent.
+
+        :raises InvalidBodyError: the body is not a JSON object with such a list of objects.
+        """
+        with naming(self.error):
+            return split_page(self.body, field)
+
+
+@contextmanager
+def naming(error: ErrorBuilder, next_step: str = BROKEN_STEP) -> Iterator[None]:
+    """Give an error that has no names, as those that read records have none, the names that ``error`` knows."""
+    try:
+        yield
+    except UsageProviderError as nameless:
+        if nameless.vendor:
+            raise
+        named = error(type(nameless), nameless.message, next_step=nameless.next_step or next_step)
+        raise named from None
+
+
+def status_error(answer: ApiResponse) -> UsageProviderError:
+    """Return what an error status means."""
+    status, error = answer.status, answer.error
     details = {"status": status, "request_id": request_id(answer.headers)}
     if status in {401, 403}:
         said = "The API key was refused" if status == 401 else "The API key was refused or lacks a scope"
         return error(AuthenticationError, said, next_step=_KEY_STEP, **details)
     if status == 429 or (status == 503 and read_retry_after(answer) is not None):
-        return _rate_limit_error(answer, error, details)
+        return _rate_limit_error(answer, details)
     if 300 <= status < 400:
         said = f"The API redirects to {_origin(answer.headers.get('Location', ''))}, which is not followed"
         return error(ConfigurationError, said, next_step=URL_STEP, **details)
@@ -69,8 +112,8 @@ def status_error(answer: ApiResponse, error: ErrorBuilder) -> UsageProviderError
     return error(VendorUnavailableError, "The vendor could not answer", next_step="Try again later.", **details)
 
 
-def _rate_limit_error(answer: ApiResponse, error: ErrorBuilder, details: dict[str, Any]) -> UsageProviderError:
-    seconds = read_retry_after(answer)
+def _rate_limit_error(answer: ApiResponse, details: dict[str, Any]) -> UsageProviderError:
+    seconds, error = read_retry_after(answer), answer.error
     reason = "Too many requests" if answer.status == 429 else "The vendor cannot answer now"
     if seconds is None:
         return error(RateLimitedError, reason, next_step="Try again later.", **details)
@@ -89,26 +132,8 @@ def request_id(headers: Mapping[str, str]) -> str | None:
 
 
 def read_retry_after(answer: ApiResponse) -> float | None:
-    """Return the seconds the vendor asks to wait: the header's seconds or date, or ``retry_after`` of a JSON body."""
-    header = answer.headers.get("Retry-After")
-    candidates: list[Any] = []
-    if header:
-        try:
-            moment = parsedate_to_datetime(header)
-            candidates.append((moment - datetime.now(UTC if moment.tzinfo else None)).total_seconds())
-        except (TypeError, ValueError, OverflowError):
-            candidates.append(header)
-    document = answer.json()
-    if isinstance(document, dict):
-        candidates.append(document.get("retry_after"))
-    for candidate in candidates:
-        try:
-            seconds = float(candidate)
-        except (TypeError, ValueError, OverflowError):
-            continue
-        if 0 <= abs(seconds) < float("inf"):
-            return max(seconds, 0.0)
-    return None
+    """Return the seconds the vendor asks to wait, None if it does not say."""
+    return read_wait(answer.headers, answer.json())
 
 
 def _origin(url: str) -> str:

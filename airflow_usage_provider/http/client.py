@@ -11,7 +11,6 @@ import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-import requests
 import tenacity
 
 from airflow_usage_provider.exceptions import (
@@ -22,7 +21,9 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
 )
 from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, request_id, status_error
-from airflow_usage_provider.http.exchange import Exchange, new_session
+from airflow_usage_provider.http.auth import BearerAuth, HeaderAuth
+from airflow_usage_provider.http.clock import SYSTEM_CLOCK
+from airflow_usage_provider.http.exchange import Exchange, Request, new_session
 from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
 from airflow_usage_provider.http.transport import WatchedAdapter
 
@@ -36,18 +37,8 @@ MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_RETRY_AFTER = 600.0  # seconds; asked for more, the task fails and says when to try again
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
 _TOLD_WAIT = 10.0  # seconds; a request that waited less for its turn is no news
+_BEARER = BearerAuth()
 _log = logging.getLogger(__name__)
-
-
-class _BearerAuth(requests.auth.AuthBase):
-    """As an auth object, so that no .netrc entry takes its place."""
-
-    def __init__(self, key: str) -> None:
-        self._key = key
-
-    def __call__(self, request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {self._key}"
-        return request
 
 
 class HttpClient:
@@ -55,6 +46,8 @@ class HttpClient:
     A vendor's API at one connection.
 
     :param vendor: its name, for messages.
+    :param auth: where the connection's key goes: ``BearerAuth()``, ``HeaderAuth("x-api-key")``.
+    :param headers: sent with every request, such as the version of the API.
     :param timeout: seconds without a byte where the connection says nothing.
     :param max_attempts: how often one request is tried. A waiting sensor asks once and comes back.
     """
@@ -64,19 +57,22 @@ class HttpClient:
         vendor: str,
         connection: VendorConnection,
         *,
+        auth: HeaderAuth = _BEARER,
+        headers: Mapping[str, str] | None = None,
         timeout: float = 60.0,
         max_attempts: int = MAX_ATTEMPTS,
-        sleep: Callable[[float], None] = time.sleep,
+        sleep: Callable[[float], None] | None = None,
         limiter: RateLimiter | None = None,
     ) -> None:
         self.vendor = vendor
         self.connection = connection
         self._timeout = connection.timeout or timeout
         self._max_attempts = max_attempts
-        self._sleep = sleep
-        self._limiter = limiter or shared_limiter(vendor, connection.conn_id, connection.requests_per_minute)
+        self._sleep = sleep or connection.clock.sleep
+        self._limiter = limiter or _limiter_of(vendor, connection)
         self._seconds = connection.connect_timeout + 5 * self._timeout
-        self._auth = _BearerAuth(connection.api_key)
+        self._auth = auth
+        self._headers = dict(headers or {})
         self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
         self._traffic = connection.traffic
 
@@ -102,22 +98,27 @@ class HttpClient:
         body: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (),
         attempts: int | None = None,
+        waits: bool = True,
     ) -> ApiResponse:
         """
         Ask, and try again while that may help.
 
         :param path: below the base URL, beginning with a slash.
+        :param params: of the query; a value that is a list is sent repeatedly.
+        :param body: sent as JSON.
         :param expected: statuses beside 200 that the caller understands.
         :param attempts: how often to try; default: as often as the client does.
+        :param waits: wait for a turn under the connection's rate; if not, and there is none, that is an error.
         :raises AuthenticationError: 401 or 403.
         :raises ConfigurationError: a redirect or a 404: the base URL is wrong.
         :raises RequestRejectedError: another 4xx.
         :raises TransientError: it still failed after the last try.
         """
+        request = self._request(method, path, params, body)
 
         def ask() -> ApiResponse:
-            with self._open(method, path, stream, params, body, expected, seconds=self._seconds) as exchange:
-                return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
+            with self._open(request, path, stream, expected, seconds=self._seconds, waits=waits) as exchange:
+                return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES), exchange.error)
 
         answer = self.retrying(attempts=attempts)(ask)
         self.refuse_markup(answer.body, answer.status, path, stream=stream)
@@ -145,6 +146,7 @@ class HttpClient:
         path: str,
         *,
         stream: str,
+        params: Mapping[str, Any] | None = None,
         body: Mapping[str, Any] | None = None,
         expected: tuple[int, ...] = (),
     ) -> Exchange:
@@ -153,8 +155,8 @@ class HttpClient:
 
         Raises what :meth:`request` raises; the body has ``download_timeout`` seconds.
         """
-        seconds = self.connection.download_timeout
-        return self.retrying()(self._open, method, path, stream, None, body, expected, seconds=seconds)
+        request, seconds = self._request(method, path, params, body), self.connection.download_timeout
+        return self.retrying()(self._open, request, path, stream, expected, seconds=seconds)
 
     def retrying(self, *kinds: type[UsageProviderError], attempts: int | None = None) -> tenacity.Retrying:
         """
@@ -189,37 +191,46 @@ class HttpClient:
             return error.retry_after
         return tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)(state)
 
-    def _open(
-        self,
-        method: str,
-        path: str,
-        stream: str,
-        params: Mapping[str, Any] | None,
-        body: Mapping[str, Any] | None,
-        expected: tuple[int, ...],
-        *,
-        seconds: float,
-    ) -> Exchange:
+    def _request(
+        self, method: str, path: str, params: Mapping[str, Any] | None, body: Mapping[str, Any] | None
+    ) -> Request:
+        headers = self._headers | self._auth.headers(self.connection.api_key)
+        return Request(method, self.url(path), params, body, headers)
+
+    def _take_turn(self, stream: str, *, waits: bool) -> None:
+        if not waits:
+            if (seconds := self._limiter.try_start()) > 0:
+                said = "No request may start now: the connection's rate is used up, or the vendor asked to wait"
+                raise self.error(RateLimitedError, said, stream=stream, retry_after=seconds)
+            return
         waited = self._limiter.wait()
         if waited >= _TOLD_WAIT:
             conn_id, rate = self.connection.conn_id, self.connection.requests_per_minute
             _log.info("Waited %.0f s for a turn to ask (connection %s, requests_per_minute %d)", waited, conn_id, rate)
+
+    def _open(
+        self,
+        request: Request,
+        path: str,
+        stream: str,
+        expected: tuple[int, ...],
+        *,
+        seconds: float,
+        waits: bool = True,
+    ) -> Exchange:
+        self._take_turn(stream, waits=waits)
         self._traffic.count_request()
         begun = time.monotonic()
         exchange = Exchange(
             self._session,
-            method,
-            self.url(path),
-            params=params,
-            body=body,
-            auth=self._auth,
+            request,
             timeout=(self.connection.connect_timeout, self._timeout),
             seconds=seconds,
             error=partial(self.error, stream=stream, url=self.url(path)),
         )
         _log.debug(
             "%s %s answered %d after %.1f s (stream %s, request id %s)",
-            method,
+            request.method,
             self.url(path),
             exchange.status,
             time.monotonic() - begun,
@@ -228,19 +239,25 @@ class HttpClient:
         )
         if exchange.status == 206 or (exchange.status == 200 and "Content-Range" in exchange.headers):
             exchange.close()
-            raise self.error(
+            raise exchange.error(
                 IncompleteSnapshotError,
                 "The host sends a part of the answer",
-                stream=stream,
                 status=exchange.status,
-                url=self.url(path),
                 next_step="Try again.",
             )
         if exchange.status != 200 and exchange.status not in expected:
             with exchange:
-                answer = ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES))
-            raise status_error(answer, partial(self.error, stream=stream, url=self.url(path)))
+                body = exchange.read(MAX_BODY_BYTES)
+            raise status_error(ApiResponse(exchange.status, exchange.headers, body, exchange.error))
         return exchange
+
+
+def _limiter_of(vendor: str, connection: VendorConnection) -> RateLimiter:
+    """Return the process's limiter of a connection; one of its own where the connection has its own clock."""
+    rate, clock = connection.requests_per_minute, connection.clock
+    if clock is SYSTEM_CLOCK:
+        return shared_limiter(vendor, connection.conn_id, rate)
+    return RateLimiter(rate, clock=clock.now, sleep=clock.sleep)
 
 
 def _is_worth_retrying(error: BaseException, kinds: tuple[type[UsageProviderError], ...]) -> bool:

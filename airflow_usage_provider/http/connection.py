@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from urllib.parse import SplitResult, urlsplit
 
 from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.http.clock import SYSTEM_CLOCK, Clock
 from airflow_usage_provider.http.traffic import Traffic
 
 _KEY_STEP = "Copy the API key anew into the connection's password."
@@ -36,6 +37,7 @@ class VendorConnection:
     :param allow_insecure_download: allow ``http://`` signed URLs.
     :param allow_private_download: allow signed URLs on loopback, private and link-local addresses.
     :param traffic: counts what is asked through it.
+    :param clock: paces the requests.
     :raises ConfigurationError: the key or the base URL cannot be right.
     """
 
@@ -52,6 +54,7 @@ class VendorConnection:
     allow_insecure_download: bool = False
     allow_private_download: bool = False
     traffic: Traffic = field(default_factory=Traffic, repr=False, compare=False)
+    clock: Clock = field(default=SYSTEM_CLOCK, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         if not self.api_key:

@@ -16,9 +16,10 @@ from airflow_usage_provider.exceptions import (
     DownloadExpiredError,
     IncompleteSnapshotError,
 )
+from airflow_usage_provider.http.addresses import is_public_address
 from airflow_usage_provider.http.answers import ApiResponse, status_error
-from airflow_usage_provider.http.exchange import Exchange, new_session, no_auth
-from airflow_usage_provider.http.transport import WatchedAdapter, is_public_address
+from airflow_usage_provider.http.exchange import Exchange, Request, new_session
+from airflow_usage_provider.http.transport import WatchedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -71,10 +72,7 @@ class Downloader:
             self._check_url(url, stream)
             exchange = Exchange(
                 self._session,
-                "GET",
-                url,
-                headers=headers,
-                auth=no_auth,
+                Request("GET", url, headers=headers),
                 timeout=(self._connection.connect_timeout, self._timeout),
                 seconds=seconds,
                 error=partial(self._error, stream=stream, url=_host(url)),
@@ -102,7 +100,7 @@ class Downloader:
         if exchange.status in _GONE:
             said = "The download URL does not serve, not yet or no more"
             raise error(DownloadExpiredError, said, status=exchange.status, next_step="Try again later.")
-        raise status_error(ApiResponse(exchange.status, exchange.headers, b""), error)
+        raise status_error(ApiResponse(exchange.status, exchange.headers, b"", error))
 
     @contextmanager
     def _readable_urls(self, stream: str) -> Iterator[None]:

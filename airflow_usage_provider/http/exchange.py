@@ -6,7 +6,8 @@ Texts of requests, urllib3 and sockets are never passed on: they hold URLs.
 from __future__ import annotations
 
 import zlib
-from typing import TYPE_CHECKING, Any, Self
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import requests
 import urllib3
@@ -20,21 +21,43 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.http.transport import Deadline, WatchedAdapter
+from airflow_usage_provider.http.answers import BROKEN_STEP, naming
+from airflow_usage_provider.http.deadline import Deadline
+from airflow_usage_provider.http.framing import FramingError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Iterator, Mapping
+    from contextlib import AbstractContextManager
     from types import TracebackType
 
     from airflow_usage_provider.http.answers import ErrorBuilder
+    from airflow_usage_provider.http.framing import FramedResponse
+    from airflow_usage_provider.http.transport import WatchedAdapter
 
 CHUNK = 1024 * 1024
 _GZIP_WBITS = 31  # zlib's number for gzip
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, zlib.error)
 
 
-def no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
-    """Send no credentials, not even those of a .netrc file."""
+@dataclass(frozen=True, slots=True)
+class Request:
+    """
+    What is asked. Its repr tells none of it: an error's traceback may show locals, and here are signed URL and key.
+
+    :param params: of the query; a value that is a list is sent repeatedly.
+    :param body: sent as JSON.
+    :param headers: beside those of the session; credentials too.
+    """
+
+    method: str = field(repr=False)
+    url: str = field(repr=False)
+    params: Mapping[str, Any] | None = field(default=None, repr=False)
+    body: Mapping[str, Any] | None = field(default=None, repr=False)
+    headers: Mapping[str, str] | None = field(default=None, repr=False)
+
+
+def _no_auth(request: requests.PreparedRequest) -> requests.PreparedRequest:
+    """Add no credentials: a .netrc file is not asked."""
     return request
 
 
@@ -66,6 +89,7 @@ class Exchange:
     """
     A request that was sent and an answer whose headers are there; close it.
 
+    :param session: from :func:`new_session`.
     :param timeout: seconds to connect, and seconds without a byte.
     :param seconds: for the whole, headers and body.
     :param error: builds an error that names vendor, stream and what may be shown of the URL.
@@ -77,31 +101,26 @@ class Exchange:
     def __init__(
         self,
         session: requests.Session,
-        method: str,
-        url: str,
+        request: Request,
         *,
-        auth: Callable[[requests.PreparedRequest], requests.PreparedRequest],
         timeout: tuple[float, float],
         seconds: float,
         error: ErrorBuilder,
-        params: Mapping[str, Any] | None = None,
-        body: Mapping[str, Any] | None = None,
-        headers: Mapping[str, str] | None = None,
         public_only: bool = False,
     ) -> None:
-        self._error = error
+        self.error = error
         self._deadline = Deadline(seconds)
         self._deadline.start()
         refusal: UsageProviderError | None = None
         try:
             with self._deadline.watching(public_only=public_only):
                 self._response = session.request(
-                    method,
-                    url,
-                    params=params,
-                    json=body,
-                    headers=headers,
-                    auth=auth,
+                    request.method,
+                    request.url,
+                    params=request.params,
+                    json=request.body,
+                    headers=request.headers,
+                    auth=_no_auth,
                     timeout=timeout,
                     verify=session.verify if isinstance(session.verify, str) else None,  # else REQUESTS_CA_BUNDLE wins
                     allow_redirects=False,
@@ -121,7 +140,7 @@ class Exchange:
             raise refusal
         self._encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
         # Whether the body's end is proven by a length or a chunk end; else it ends when the connection does.
-        self.has_end = self._response.raw.length_remaining is not None or bool(self._response.raw.chunked)
+        self.has_end: bool = cast("FramedResponse", self._response.raw._original_response).has_end
 
     def __enter__(self) -> Self:
         return self
@@ -174,7 +193,7 @@ class Exchange:
             yield from chunks
             return
         if self._encoding not in {"gzip", "x-gzip"}:
-            raise self._error(InvalidBodyError, "The body has an unknown content encoding", next_step="Try again.")
+            raise self.error(InvalidBodyError, "The body has an unknown content encoding", next_step="Try again.")
         inflate = zlib.decompressobj(_GZIP_WBITS)
         for chunk in chunks:
             pending = chunk
@@ -185,7 +204,11 @@ class Exchange:
             if inflate.unused_data:
                 raise zlib.error
         if not inflate.eof:
-            raise self._error(IncompleteSnapshotError, "The body's gzip stream ended early", next_step="Try again.")
+            raise self.error(IncompleteSnapshotError, "The body's gzip stream ended early", next_step="Try again.")
+
+    def naming(self, next_step: str = BROKEN_STEP) -> AbstractContextManager[None]:
+        """Give errors of those who read the body in this block the names of the request."""
+        return naming(self.error, next_step)
 
     def read(self, limit: int) -> bytes:
         """
@@ -198,7 +221,7 @@ class Exchange:
             body += chunk
             if len(body) > limit:
                 self.close()
-                raise self._error(InvalidBodyError, f"The answer is longer than {limit} bytes")
+                raise self.error(InvalidBodyError, f"The answer is longer than {limit} bytes", next_step=BROKEN_STEP)
         self.close()
         return bytes(body)
 
@@ -211,34 +234,36 @@ class Exchange:
         self._deadline.cancel()
         cause = _root_cause(failure)
         if self._deadline.has_passed:
-            return self._error(
+            return self.error(
                 VendorUnavailableError,
                 f"The answer took longer than {self._deadline.seconds:.0f} s",
                 next_step="Try again; raise timeout or download_timeout in the connection's extra if it happens often.",
             )
         if "CERTIFICATE_VERIFY_FAILED" in str(cause):
-            return self._error(
+            return self.error(
                 ConfigurationError,
                 "The server's TLS certificate is not trusted",
                 next_step="If a private CA signed it, name its PEM file as ca_bundle in the connection's extra.",
             )
         if isinstance(failure, OSError) and "TLS CA certificate bundle" in str(failure):
-            return self._error(
+            return self.error(
                 ConfigurationError,
                 "The ca_bundle file does not exist",
                 next_step="Correct ca_bundle in the connection's extra.",
             )
+        if isinstance(cause, FramingError):
+            return self.error(InvalidBodyError, f"The answer breaks the rules of HTTP: {cause}", next_step="Try again.")
         if isinstance(failure, urllib3.exceptions.ProtocolError) and not isinstance(cause, OSError):
-            return self._error(
+            return self.error(
                 IncompleteSnapshotError, "The body ended before its announced end", next_step="Try again."
             )
         if isinstance(failure, zlib.error):
-            return self._error(InvalidBodyError, "The body's content encoding is broken", next_step="Try again.")
+            return self.error(InvalidBodyError, "The body's content encoding is broken", next_step="Try again.")
         if isinstance(failure, ValueError):
-            return self._error(
+            return self.error(
                 ConfigurationError, "The URL cannot be requested", next_step="Check the connection's host."
             )
-        return self._error(
+        return self.error(
             VendorUnavailableError,
             f"The request failed: {type(cause).__name__}",
             next_step="Check that the host is right and that the worker reaches it.",

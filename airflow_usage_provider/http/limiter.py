@@ -51,6 +51,17 @@ class RateLimiter:
             self._sleep(start - now)
         return start - now
 
+    def try_start(self) -> float:
+        """Start a request if one may start now, and return 0; else the seconds until one may."""
+        with self._lock:
+            now = self._clock()
+            start = max(now, self._paused_until)
+            if self._is_limited and len(self._starts) == self._starts.maxlen:
+                start = max(start, self._starts[0] + _WINDOW)
+            if self._is_limited and start <= now:
+                self._starts.append(now)
+            return start - now
+
     def has_room(self) -> bool:
         """Whether a request could start now."""
         with self._lock:

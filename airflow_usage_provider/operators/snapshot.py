@@ -14,7 +14,8 @@ from airflow.sdk import AssetAlias, BaseOperator
 
 from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
-from airflow_usage_provider.archive.snapshot import Archive, check_compression
+from airflow_usage_provider.archive.packing import check_compression
+from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import (
     ConfigurationError,

@@ -13,7 +13,8 @@ from airflow_usage_provider.compat import AirflowFailException, AirflowSensorTim
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.models import resolve_usage_date
-from airflow_usage_provider.triggers.langdock import LangdockExportTrigger, probe_export
+from airflow_usage_provider.triggers.langdock import LangdockExportTrigger
+from airflow_usage_provider.triggers.polling import poll_export
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -102,7 +103,7 @@ class LangdockExportSensor(BaseSensorOperator):
         """Ask once whether the export can be downloaded."""
         try:
             with closing(LangdockHook(self.langdock_conn_id)) as hook:
-                is_ready, message = probe_export(
+                poll = poll_export(
                     hook,
                     stream=self.stream,
                     usage_date=self._usage_date(context),
@@ -112,8 +113,8 @@ class LangdockExportSensor(BaseSensorOperator):
                 )
         except FatalError as error:
             raise AirflowFailException(str(error)) from None
-        self.log.info(message)
-        return is_ready
+        self.log.info(poll.message)
+        return poll.is_ready
 
     def execute_complete(self, context: Context, event: Mapping[str, str] | None = None) -> None:  # noqa: ARG002
         """

@@ -1,7 +1,7 @@
 """Waits in the triggerer until a Langdock export's signed URL serves.
 
 What is stored and logged of a trigger is stored and logged in clear: kwargs and event hold no URL and no key. Every
-blocking call runs in a thread, every poll is followed by a sleep, and the deadline ends the wait.
+blocking call runs in a thread, and waiting takes none. Only what waiting cannot mend ends the wait before its deadline.
 """
 
 from __future__ import annotations
@@ -10,48 +10,25 @@ import asyncio
 import random
 from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow.triggers.base import BaseTrigger, TriggerEvent
-from asgiref.sync import sync_to_async
 
-from airflow_usage_provider.exceptions import FatalError, UsageProviderError
+from airflow_usage_provider.exceptions import AuthenticationError, FatalError, UsageProviderError
 from airflow_usage_provider.hooks.langdock import LangdockHook
-from airflow_usage_provider.models import UsageWindow
-from airflow_usage_provider.triggers.shared_hooks import SharedHooks
+from airflow_usage_provider.triggers.polling import Poll, poll_export
+from airflow_usage_provider.triggers.shared_hooks import SharedHook, SharedHooks
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
 
-# Of our own: the loop's default threads serve every trigger of the process, and an export takes half a minute.
-_POLLS = ThreadPoolExecutor(max_workers=64, thread_name_prefix="langdock-poll")
+# Of our own: the loop's default threads serve every trigger of the process, and an export takes half a minute. As many
+# as there are turns of connections; a thread is made when it is needed.
+_THREADS = ThreadPoolExecutor(max_workers=4096, thread_name_prefix="langdock-poll")
 _HOOKS = SharedHooks(LangdockHook)
 _LAST_POLL = 30.0  # seconds that a poll may overrun the deadline
-
-
-def probe_export(
-    hook: LangdockHook, *, stream: str, usage_date: str, group_by: str | None, timezone: str, on_empty: str
-) -> tuple[bool, str]:
-    """
-    Ask once whether an export can be downloaded.
-
-    :param on_empty: ``ready`` or ``wait``: what a period without data counts as.
-    :return: whether it can, and what to say about it.
-    :raises FatalError: waiting cannot help.
-    """
-    from airflow_usage_provider.vendors.langdock.api import ExportQuery
-
-    query = ExportQuery(window=UsageWindow.parse(usage_date, timezone), stream=stream, group_by=group_by)
-    try:
-        is_ready = hook.is_export_ready(query)
-    except FatalError:
-        raise
-    except UsageProviderError as error:
-        return False, f"Not ready: {error}"
-    if is_ready is None:
-        return on_empty == "ready", f"The vendor has no data for {stream} of {usage_date}."
-    return is_ready, f"The export {stream} of {usage_date} is {'ready' if is_ready else 'not ready'}."
 
 
 class LangdockExportTrigger(BaseTrigger):
@@ -105,39 +82,46 @@ class LangdockExportTrigger(BaseTrigger):
         yield TriggerEvent(await self._wait())  # type: ignore[no-untyped-call]
 
     async def _wait(self) -> dict[str, str]:
-        deadline = datetime.fromisoformat(self.deadline)
         message = told = "It was never polled."
         pause = self.poll_interval * random.uniform(0.5, 1.0)  # noqa: S311 - triggers that start together spread
-        try:
-            while (left := (deadline - datetime.now(UTC)).total_seconds()) > 0:
+        async with _HOOKS.hold(self.langdock_conn_id) as shared:
+            while (left := self._seconds_left()) > 0:
                 await asyncio.sleep(min(left, pause))
-                pause = self.poll_interval * random.uniform(0.9, 1.1)  # noqa: S311
-                hook = _HOOKS.find(self.langdock_conn_id)
-                if hook is None:
-                    # The connection comes through the triggerer's own loop, which only this kind of thread can ask.
-                    hook = await sync_to_async(_HOOKS.resolve)(self.langdock_conn_id)
-                poll = asyncio.get_running_loop().run_in_executor(_POLLS, self._probe, hook)
-                left = (deadline - datetime.now(UTC)).total_seconds()
-                is_ready, message = await asyncio.wait_for(poll, timeout=max(left, _LAST_POLL))
-                if is_ready:
-                    return {"status": "ready", "message": message}
+                pause = jitter = self.poll_interval * random.uniform(0.9, 1.1)  # noqa: S311
+                try:
+                    poll = await asyncio.wait_for(self._poll(shared), timeout=max(self._seconds_left(), _LAST_POLL))
+                except FatalError as error:
+                    return {"status": "error", "message": str(error)}
+                except TimeoutError:
+                    message = "The vendor had not answered the last poll."
+                except UsageProviderError as error:
+                    message = str(error)
+                except Exception as error:  # noqa: BLE001 - nobody knows that it lasts; its text may hold a URL
+                    message = f"The export could not be polled: {type(error).__name__}."
+                else:
+                    message = poll.message
+                    if poll.is_ready:
+                        return {"status": "ready", "message": message}
+                    if poll.retry_after:
+                        pause = max(pause, poll.retry_after + jitter)
                 if message != told:  # a line costs the triggerer more than a poll
                     told = message
                     self.log.info("%s It is polled every %g s.", message, self.poll_interval)
-        except TimeoutError:
-            message = "The vendor had not answered the last poll."
-        except UsageProviderError as error:
-            return {"status": "error", "message": str(error)}
-        except Exception as error:  # noqa: BLE001 - Airflow stores an escaping error with its text, which may hold a URL
-            return {"status": "error", "message": f"The export could not be polled: {type(error).__name__}."}
         return {"status": "timeout", "message": message}
 
-    def _probe(self, hook: LangdockHook) -> tuple[bool, str]:
-        return probe_export(
-            hook,
-            stream=self.stream,
-            usage_date=self.usage_date,
-            group_by=self.group_by,
-            timezone=self.timezone,
-            on_empty=self.on_empty,
-        )
+    def _seconds_left(self) -> float:
+        return (datetime.fromisoformat(self.deadline) - datetime.now(UTC)).total_seconds()
+
+    async def _poll(self, shared: SharedHook[LangdockHook]) -> Poll:
+        """Ask; with a connection that is resolved anew if the key that was kept is refused."""
+        hook = await shared.open()
+        async with shared.turns:
+            try:
+                return await self._ask(hook)
+            except AuthenticationError:
+                return await self._ask(await shared.open(instead_of=hook))
+
+    async def _ask(self, hook: LangdockHook) -> Poll:
+        question = {name: getattr(self, name) for name in ("stream", "usage_date", "group_by", "timezone", "on_empty")}
+        poll = partial(poll_export, hook, **question, waits=False)
+        return await asyncio.get_running_loop().run_in_executor(_THREADS, poll)

@@ -39,15 +39,6 @@ def airflow_database() -> None:
         subprocess.run([sys.executable, "-m", "airflow", *command], check=True, capture_output=True)
 
 
-@pytest.fixture(autouse=True)
-def forget_hooks():
-    """Let no test's triggers poll over the connection of an earlier one."""
-    from airflow_usage_provider.triggers import langdock
-
-    yield
-    langdock._HOOKS.clear()
-
-
 @pytest.fixture
 def set_connection(monkeypatch):
     """Make an Airflow connection for one test."""

@@ -3,14 +3,18 @@ from __future__ import annotations
 import decimal
 import threading
 import time
+import traceback
 from datetime import UTC, datetime, timedelta
 
 import pandas as pd
 import pytest
 
-from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.exceptions import ConfigurationError, ConnectionLookupError, TransientError
+from airflow_usage_provider.hooks.base import UsageHook
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
 from airflow_usage_provider.hooks.langdock import LangdockHook
+from airflow_usage_provider.models import FileFormat, StreamFacts
+from airflow_usage_provider.schema import StreamSchema
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date()
 CANARY = "sk-canary-5f2c"
@@ -68,6 +72,21 @@ def test_keywords_ai_takes_a_base_url_that_ends_in_api(set_connection, sandbox):
         ({"password": CANARY, "extra": {"timeout": "soon"}}, "timeout 'soon'.*number of seconds"),
         ({"password": CANARY, "extra": {"requests_per_minute": -1}}, "requests_per_minute -1"),
         ({"password": CANARY, "extra": {"allow_http": "perhaps"}}, "allow_http 'perhaps'.*true or false"),
+        ({"password": CANARY, "extra": {"timeout": True}}, "timeout True.*number of seconds"),
+        ({"password": CANARY, "extra": '{"timeout": 1e400}'}, "timeout inf.*number of seconds"),
+        ({"password": CANARY, "extra": '{"connect_timeout": NaN}'}, "connect_timeout nan.*number of seconds"),
+        ({"password": CANARY, "extra": {"download_timeout": 1e300}}, "download_timeout 1e\\+300.*604800 at most"),
+        ({"password": CANARY, "extra": '{"requests_per_minute": 1e400}'}, "requests_per_minute inf.*whole number"),
+        ({"password": CANARY, "extra": {"requests_per_minute": 1e300}}, "requests_per_minute 1e\\+300.*whole number"),
+        ({"password": CANARY, "extra": {"requests_per_minute": 10**400}}, "requests_per_minute 1000.*whole number"),
+        ({"password": CANARY, "extra": {"requests_per_minute": 0.5}}, "requests_per_minute 0.5.*whole number"),
+        ({"password": CANARY, "extra": {"account": ["acme"]}}, "account \\['acme'\\].*text"),
+        ({"password": CANARY, "extra": {"ca_bundle": {}}}, "ca_bundle {}.*text"),
+        ({"password": CANARY, "extra": ["account", "acme"]}, "no JSON object"),
+        ({"password": CANARY, "extra": "5"}, "no JSON object"),
+        ({"password": CANARY, "extra": "null"}, "no JSON object"),
+        ({"password": CANARY, "extra": '"acme"'}, "no JSON object"),
+        ({"password": CANARY, "extra": f'{{"admin_token": "{CANARY}"'}, "no JSON object"),
     ],
 )
 def test_a_connection_that_cannot_be_right_is_refused_by_name(set_connection, fields, sentence):
@@ -75,6 +94,122 @@ def test_a_connection_that_cannot_be_right_is_refused_by_name(set_connection, fi
     with pytest.raises(ConfigurationError, match=f"'langdock_default'.*{sentence}") as caught:
         _ = LangdockHook().connection
     assert CANARY not in str(caught.value)
+
+
+@pytest.mark.parametrize("extra", [["account", "acme"], "5", "null", '{"account": ', '{"timeout": 1e400}'])
+def test_the_test_button_names_an_extra_that_cannot_be_right(set_connection, extra):
+    set_connection("langdock_default", conn_type="langdock", password=CANARY, extra=extra)
+    works, sentence = LangdockHook().test_connection()
+    assert not works
+    assert sentence.startswith("Connection 'langdock_default' has ")
+    assert CANARY not in sentence
+
+
+def test_no_frame_of_an_error_shows_the_key_or_an_extra_of_another_name(set_connection):
+    extra = {"admin_token": CANARY, "timeout": "soon"}
+    set_connection("langdock_default", conn_type="langdock", password=CANARY, extra=extra)
+    with pytest.raises(ConfigurationError) as caught:
+        _ = LangdockHook().connection
+    shown = traceback.TracebackException.from_exception(caught.value, capture_locals=True)
+    ours = [frame for frame in shown.stack if "airflow_usage_provider" in frame.filename]
+    assert ours
+    assert CANARY not in repr([frame.locals for frame in ours])
+
+
+def test_a_secrets_backend_that_fails_is_no_word_of_its_error_and_may_pass(monkeypatch):
+    def fail(conn_id):
+        raise OSError(f"https://vault.example/?token={CANARY}")
+
+    monkeypatch.setattr(LangdockHook, "get_connection", staticmethod(fail))
+    with pytest.raises(ConnectionLookupError, match="'langdock_default' could not be read: OSError") as caught:
+        _ = LangdockHook().connection
+    assert CANARY not in "".join(traceback.format_exception(caught.value))
+    assert isinstance(caught.value, TransientError)
+
+
+class AcmeHook(UsageHook):
+    conn_type = "acme"
+    base_url = "https://api.acme.example"
+    check_path = "/me"
+    extras = {"project": "text", "seats": "count", "beta": "flag"}  # noqa: RUF012
+
+    def open_stream(self, stream, window, **options):
+        return Invoices(self.get_conn(), stream)
+
+
+class Invoices:
+    name, file_format, request = "invoices", FileFormat.CSV, {"method": "GET", "path": "/invoices"}
+    schema = StreamSchema(("id",), {"id": "text", "total": "money"})
+
+    def __init__(self, http, stream):
+        self.http, self.stream = http, stream
+
+    def read(self):
+        yield self.http.request("GET", f"/{self.stream}", stream=self.name).body
+        return StreamFacts(rows=1)
+
+
+def test_a_hook_of_ones_own_takes_its_id_under_its_own_name_by_position_or_by_default():
+    hooks = [AcmeHook(acme_conn_id="ours"), AcmeHook("ours"), AcmeHook()]
+    assert [hook.conn_id for hook in hooks] == [hook.acme_conn_id for hook in hooks] == ["ours", "ours", "acme_default"]
+    assert (AcmeHook.conn_name_attr, AcmeHook.hook_name) == ("acme_conn_id", "Acme")
+
+
+def test_the_test_button_of_a_hook_of_ones_own_asks_for_its_check_path(set_connection, canned_server, canned):
+    server = canned_server([canned(), canned(401)])
+    set_connection("acme_default", conn_type="acme", host=server.url, password=CANARY)
+    assert AcmeHook().test_connection() == (True, f"{server.url} accepted the API key.")
+    works, sentence = AcmeHook().test_connection()
+    assert not works
+    assert "API key was refused" in sentence
+    assert [path for path, _ in server.requests] == ["/me", "/me"]
+    assert server.requests[0][1]["authorization"] == f"Bearer {CANARY}"
+
+
+def test_declared_extras_come_as_what_they_are_and_are_not_warned_of(set_connection, capsys):
+    extra = {"project": "p1", "seats": "12", "colour": "blue"}
+    set_connection("acme_default", conn_type="acme", password="k", extra=extra)
+    hook = AcmeHook()
+    _ = hook.connection
+    assert [hook.read_extra(name) for name in AcmeHook.extras] == ["p1", 12, None]
+    warned = "".join(capsys.readouterr())
+    assert "unknown extra 'colour'" in warned
+    assert "'project'" not in warned
+    set_connection("acme_default", conn_type="acme", password="k", extra={"seats": "many"})
+    with pytest.raises(ConfigurationError, match="seats 'many'"):
+        AcmeHook().read_extra("seats")
+
+
+def test_a_stream_of_a_hook_of_ones_own_comes_as_a_frame_of_its_schema_and_the_hook_is_closed(
+    set_connection, canned_server, canned
+):
+    server = canned_server([canned(body=b"id,total\n007,0.10\n")])
+    set_connection("acme_default", conn_type="acme", host=server.url, password="k")
+    hook = AcmeHook()
+    frame = hook.get_df("invoices", usage_date=DAY)
+    assert frame.to_dict("records") == [{"id": "007", "total": decimal.Decimal("0.10")}]
+    assert hook._vendor is None
+
+
+@pytest.mark.parametrize(
+    ("members", "sentence"),
+    [
+        ({}, "Lost has no connection type"),
+        ({"conn_type": " "}, "Lost has no connection type"),
+        ({"conn_type": "lost", "extras": {"seats": "integer"}}, "extra 'seats' is of kind 'integer'"),
+        ({"conn_type": "lost", "extras": {"timeout": "number"}}, "extra 'timeout'.*own names"),
+    ],
+)
+def test_a_hook_that_cannot_be_is_refused_when_its_class_is_made(members, sentence):
+    with pytest.raises(ConfigurationError, match=sentence):
+        type("Lost", (UsageHook,), members)
+
+
+def test_the_form_of_a_hook_of_ones_own_is_in_the_class_itself_with_its_extras():
+    assert {"get_connection_form_widgets", "get_ui_field_behaviour"} <= set(vars(AcmeHook))
+    assert AcmeHook.get_ui_field_behaviour()["placeholders"]["host"] == "https://api.acme.example"
+    pytest.importorskip("wtforms")
+    assert {"account", "project", "seats", "beta", "timeout"} <= set(AcmeHook.get_connection_form_widgets())
 
 
 def test_allow_http_allows_a_base_url_without_tls(set_connection):
@@ -126,7 +261,7 @@ def test_test_connection_tells_success_from_every_kind_of_failure(set_connection
 def test_test_connection_never_raises_when_there_is_no_connection():
     works, sentence = LangdockHook("nowhere").test_connection()
     assert not works
-    assert sentence == "Connection 'nowhere' does not exist. Create it in Airflow, with the API key as its password."
+    assert sentence.startswith("Connection 'nowhere' does not exist, or its secrets backend did not answer. If it does")
 
 
 def test_users_come_as_a_frame_with_exact_money(connect_vendors):

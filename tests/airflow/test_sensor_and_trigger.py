@@ -2,15 +2,19 @@ from __future__ import annotations
 
 import asyncio
 import json
+import threading
+from contextlib import closing
 from datetime import UTC, datetime, timedelta
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import pytest
 
 from airflow_usage_provider.compat import AirflowFailException, AirflowSensorTimeout
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.sensors.langdock import LangdockExportSensor
+from airflow_usage_provider.triggers import langdock
 from airflow_usage_provider.triggers.langdock import LangdockExportTrigger
-from airflow_usage_provider.triggers.shared_hooks import SharedHooks
+from airflow_usage_provider.triggers.shared_hooks import POLLS_AT_ONCE, SharedHooks
 
 try:
     from airflow.sdk.exceptions import TaskDeferred
@@ -26,8 +30,8 @@ def sensor(**kwargs):
 
 def trigger(seconds=10.0, **kwargs):
     deadline = (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat()
-    kwargs = {"stream": "api_keys", "usage_date": DAY, "poll_interval": 0.05, **kwargs}
-    return LangdockExportTrigger(langdock_conn_id="langdock_default", deadline=deadline, **kwargs)
+    defaults = {"langdock_conn_id": "langdock_default", "stream": "api_keys", "usage_date": DAY, "poll_interval": 0.05}
+    return LangdockExportTrigger(deadline=deadline, **{**defaults, **kwargs})
 
 
 def fire(one):
@@ -195,10 +199,42 @@ def test_the_trigger_tells_what_keeps_it_waiting_once_and_not_at_every_poll(conn
     assert told.count("Not ready: ") == told.count("It is polled every 0.1 s.") == 1
 
 
-def test_the_trigger_names_a_missing_connection_without_a_traceback():
-    payload = fire(trigger())
-    assert payload["status"] == "error"
-    assert payload["message"].startswith("Connection 'langdock_default' does not exist.")
+def test_a_connection_that_airflow_does_not_give_is_waited_for(connect_vendors, sandbox):
+    async def wait_for_it():
+        waiting = asyncio.ensure_future(anext(trigger().run()))
+        await asyncio.sleep(0.3)
+        connect_vendors()
+        return await waiting
+
+    assert asyncio.run(wait_for_it()).payload["status"] == "ready"
+
+
+def test_a_connection_that_never_comes_is_named_at_the_deadline():
+    payload = fire(trigger(seconds=0.3))
+    assert payload["status"] == "timeout"
+    assert payload["message"].startswith("Connection 'langdock_default' does not exist, or its secrets backend did not")
+
+
+def test_a_sensor_that_pokes_waits_for_its_connection_too(connect_vendors):
+    assert sensor(deferrable=False).poke({}) is False
+
+
+def test_what_nobody_foresaw_is_told_and_waited_out(connect_vendors, monkeypatch, caplog, capsys):
+    connect_vendors()
+    failures = [RuntimeError("https://signed.example/?secret"), KeyError("x")]
+    is_ready = LangdockHook.is_export_ready
+
+    def fail_first(hook, query, **options):
+        if failures:
+            raise failures.pop()
+        return is_ready(hook, query, **options)
+
+    monkeypatch.setattr(LangdockHook, "is_export_ready", fail_first)
+    with caplog.at_level("INFO"):
+        assert fire(trigger())["status"] == "ready"
+    told = capsys.readouterr().out + caplog.text
+    assert "The export could not be polled: RuntimeError." in told
+    assert "secret" not in told
 
 
 def fire_together(count, **kwargs):
@@ -221,11 +257,104 @@ def test_triggers_of_one_connection_share_its_lookup_and_its_session(connect_ven
     assert len(opened) == 1
 
 
-def test_a_key_that_was_replaced_is_found_after_a_while(connect_vendors, monkeypatch):
-    connect_vendors("nonsense")
-    hooks = SharedHooks(LangdockHook, clock=iter([0.0, 0.0, 10.0, 301.0, 301.0, 301.0]).__next__)
-    first = hooks.resolve("langdock_default")
-    connect_vendors("sk-good")
-    assert hooks.find("langdock_default") is first
-    assert hooks.find("langdock_default") is None
-    assert hooks.resolve("langdock_default").connection.api_key == "sk-good"
+def test_a_key_that_was_replaced_is_found_after_a_while(connect_vendors):
+    now = [0.0]
+    hooks = SharedHooks(LangdockHook, clock=lambda: now[0])
+
+    async def replace():
+        keys = []
+        async with hooks.hold("langdock_default") as shared:
+            for moment, key in ((0.0, "sk-old"), (299.0, "sk-new"), (301.0, "sk-new")):
+                now[0] = moment
+                connect_vendors(key)
+                keys.append((await shared.open()).connection.api_key)
+        return keys
+
+    assert asyncio.run(replace()) == ["sk-old", "sk-old", "sk-new"]
+
+
+class Vendor:
+    """A Langdock with one key that is taken, whose exports are not ready before it says so."""
+
+    def __init__(self) -> None:
+        self.key, self.is_ready, self.refused = "sk-old", False, 0
+        outer = self
+
+        class Handler(BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+
+            def do_POST(self) -> None:
+                self.rfile.read(int(self.headers["Content-Length"]))
+                is_taken = self.headers["Authorization"] == f"Bearer {outer.key}"
+                outer.refused += not is_taken
+                status = (200 if outer.is_ready else 500) if is_taken else 401
+                body = b'{"success": true, "data": {"recordCount": 0}}'
+                self.send_response(status)
+                self.send_header("Content-Length", str(len(body)))
+                self.end_headers()
+                self.wfile.write(body)
+
+            def log_message(self, *args: object) -> None:
+                pass
+
+        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server.daemon_threads = True
+        self.fields = {"conn_type": "langdock", "host": f"http://127.0.0.1:{self._server.server_address[1]}"}
+        threading.Thread(target=self._server.serve_forever, args=(0.01,), daemon=True).start()
+
+    def close(self) -> None:
+        self._server.shutdown()
+        self._server.server_close()
+
+
+def test_a_key_that_is_replaced_and_then_revoked_ends_no_wait(set_connection):
+    async def revoke(vendor):
+        waiting = [asyncio.ensure_future(anext(trigger().run())) for _ in range(20)]
+        await asyncio.sleep(0.3)
+        set_connection("langdock_default", **vendor.fields, password="sk-new")
+        vendor.key = "sk-new"
+        await asyncio.sleep(0.3)
+        vendor.is_ready = True
+        return await asyncio.gather(*waiting)
+
+    with closing(Vendor()) as vendor:
+        set_connection("langdock_default", **vendor.fields, password="sk-old")
+        assert {event.payload["status"] for event in asyncio.run(revoke(vendor))} == {"ready"}
+        assert vendor.refused >= 1
+
+
+def test_nothing_is_left_of_a_connection_whose_triggers_have_ended(connect_vendors):
+    connect_vendors("sk-a;error=500")
+    assert fire_together(5, seconds=0.3) == ["timeout"] * 5
+    assert len(langdock._HOOKS) == 0
+
+
+@pytest.mark.parametrize(
+    ("key", "turns_taken"), [("sk-a;error=429;retry_after=600", 0), ("sk-a;latency=4", POLLS_AT_ONCE)]
+)
+def test_a_connection_that_is_throttled_or_hangs_keeps_no_other_waiting(set_connection, sandbox, key, turns_taken):
+    extra = {"allow_insecure_download": True, "allow_private_download": True}
+    stuck_one = f"langdock_stuck_{turns_taken}"
+    set_connection(stuck_one, conn_type="langdock", host=sandbox.url, password=key, extra=extra)
+    names = [f"langdock_{number}" for number in range(60)]
+    for name in names:
+        set_connection(name, conn_type="langdock", host=sandbox.url, password=f"sk-{name}", extra=extra)
+
+    async def wait_beside():
+        stuck = [asyncio.ensure_future(anext(trigger(seconds=60, langdock_conn_id=stuck_one).run())) for _ in range(70)]
+        await asyncio.sleep(1.0)
+        asked = len(sandbox.requests)
+        events = await asyncio.gather(*(anext(trigger(seconds=60, langdock_conn_id=name).run()) for name in names))
+        taken = POLLS_AT_ONCE - langdock._HOOKS._shared[stuck_one].turns._value
+        is_done = any(each.done() for each in stuck)
+        for each in stuck:
+            each.cancel()
+        await asyncio.gather(*stuck, return_exceptions=True)
+        return {event.payload["status"] for event in events}, asked, taken, is_done
+
+    sandbox.clear()
+    statuses, asked, taken, is_done = asyncio.run(wait_beside())
+    assert statuses == {"ready"}
+    assert not is_done
+    assert taken == turns_taken
+    assert asked <= POLLS_AT_ONCE

@@ -16,7 +16,7 @@ from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.manifest import Manifest, load_manifest_schema
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
-from sandbox.s3 import S3Server
+from airflow_usage_provider.testing.s3 import S3Server
 
 SERIES = Series("langdock", "eu/acme", "api_keys")
 WINDOW = UsageWindow(date(2026, 11, 20), "Europe/Berlin")

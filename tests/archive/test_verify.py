@@ -164,7 +164,7 @@ TAMPERINGS: dict[str, tuple[Callable[[Copy], Any], list[tuple[str, str]]]] = {
         lambda copy: copy.edit(
             copy.find(manifests(DAY_1, "stream=users"), 0), rows=3, files=lambda files: [files[0] | {"rows": 3}]
         ),
-        [("altered part", "has 2 records, its manifest says 3")],
+        [("broken chain", "which follows it, says"), ("altered part", "has 2 records, its manifest says 3")],
     ),
     "another raw hash": (
         lambda copy: copy.edit(copy.find(manifests(DAY_1)), files=lambda files: [files[0] | {"raw_sha256": "0" * 64}]),
@@ -260,7 +260,7 @@ def test_every_finding_says_what_to_do(copy: Copy) -> None:
     copy.folder.joinpath("raw/notes.txt").write_bytes(b"")
     copy.edit(copy.find(manifests(DAY_3)), revision=9)
     steps = [finding.step for report in copy.reports() for finding in report.findings]
-    assert len(steps) == 6
+    assert len(steps) == 7
     assert all(step.endswith(".") for step in steps)
 
 

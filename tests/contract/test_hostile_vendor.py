@@ -32,11 +32,11 @@ from airflow_usage_provider.exceptions import UsageProviderError
 from airflow_usage_provider.http.connection import VendorConnection
 from airflow_usage_provider.http.limiter import RateLimiter
 from airflow_usage_provider.models import UsageWindow, VendorStream
+from airflow_usage_provider.testing.s3 import S3Server
 from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
 from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 from airflow_usage_provider.vendors.langdock.api import ExportQuery, Langdock
 from airflow_usage_provider.vendors.langdock.streams import LangdockExport
-from sandbox.s3 import S3Server
 
 WINDOW = UsageWindow(date(2026, 11, 20))
 NOW = datetime(2026, 11, 21, 2, tzinfo=UTC)

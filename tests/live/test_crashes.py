@@ -15,10 +15,10 @@ from pathlib import Path
 import psutil
 import pytest
 
+from airflow_usage_provider.testing.s3 import S3Server, find_free_ports
 from sandbox.airflow_standalone import AirflowStandalone
 from sandbox.demo import describe_environment
 from sandbox.gate import Gate
-from sandbox.s3 import S3Server, find_free_ports
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()

@@ -72,5 +72,5 @@ def test_a_message_without_facts_ends_with_one_full_stop() -> None:
 def test_a_rate_limit_tells_how_long_even_if_it_is_no_time_at_all() -> None:
     assert RateLimitedError("Slow down", retry_after=0.0).details == {"retry_after": 0.0}
     assert str(RateLimitedError("Slow down", retry_after=30.0, status=429)) == (
-        "Slow down (status 429, retry after 30.0)."
+        "Slow down (status 429, retry after 30 s)."
     )

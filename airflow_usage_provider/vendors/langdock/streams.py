@@ -7,7 +7,6 @@ never leaves this object: it is used at once, and asked for anew when it does no
 from __future__ import annotations
 
 import logging
-from contextlib import contextmanager
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -26,12 +25,14 @@ from airflow_usage_provider.records.json_members import MemberReader
 from airflow_usage_provider.vendors.langdock.schemas import export_schema
 
 if TYPE_CHECKING:
-    from collections.abc import Generator, Iterator, Mapping
+    from collections.abc import Generator, Mapping
+    from datetime import date
 
     from airflow_usage_provider.http.exchange import Exchange
     from airflow_usage_provider.schema import StreamSchema
     from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
 
+_LATER = "Nothing was archived; try again later."
 _log = logging.getLogger(__name__)
 
 
@@ -62,6 +63,15 @@ class LangdockExport:
         """Method, path and body."""
         return {"method": "POST", "path": self._query.path, "parameters": self._query.body}
 
+    @property
+    def question(self) -> Mapping[str, Any]:
+        """What is asked without its day: another question is another series."""
+        return self._query.question
+
+    def oldest_date(self, today: date) -> date | None:
+        """Return the oldest day that the vendor exports."""
+        return self._vendor.oldest_date(today)
+
     def read(self) -> Generator[bytes, None, StreamFacts]:
         """
         Yield the export's bytes, return the facts.
@@ -75,7 +85,7 @@ class LangdockExport:
         if download is None:
             return StreamFacts(rows=0, vendor_rows=0, window_returned=export.date_range)
         counter = CsvRecordCounter()
-        with download, self._named_errors():
+        with download, download.naming(_LATER):
             for chunk in download.iter_chunks():
                 counter.feed(chunk)
                 yield chunk
@@ -119,7 +129,7 @@ class LangdockExport:
         if exchange is None:
             return StreamFacts(rows=0, vendor_rows=0)
         rows, members = 0, MemberReader()
-        with exchange, self._named_errors():
+        with exchange, exchange.naming(_LATER):
             chunks = exchange.iter_chunks()
             head = next(chunks, b"")
             self._vendor.http.refuse_markup(head, exchange.status, self._query.path, stream=self._query.stream)
@@ -140,6 +150,7 @@ class LangdockExport:
             self._refuse("The answer is not the envelope of an export", InvalidBodyError)
         self._check_count(rows, announced)
         covered = metadata.get("dateRange")
+        self._vendor.check_range(covered, self._query)
         return StreamFacts(
             rows=rows,
             vendor_rows=announced,
@@ -152,17 +163,5 @@ class LangdockExport:
         if rows != announced:
             self._refuse(f"The export has {rows} records, the vendor announced {announced}")
 
-    @contextmanager
-    def _named_errors(self) -> Iterator[None]:
-        """Add vendor, connection and stream to what the record readers raise."""
-        try:
-            yield
-        except (IncompleteSnapshotError, InvalidBodyError) as error:
-            if error.vendor:
-                raise
-            self._refuse(error.message, type(error))
-
     def _refuse(self, message: str, kind: type[UsageProviderError] = IncompleteSnapshotError) -> NoReturn:
-        raise self._vendor.http.error(
-            kind, message, stream=self._query.stream, next_step="Nothing was archived; try again later."
-        ) from None
+        raise self._vendor.http.error(kind, message, stream=self._query.stream, next_step=_LATER)

@@ -16,12 +16,14 @@ from airflow_usage_provider.archive.keys import (
     new_snapshot_id,
     part_name,
 )
-from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
 from airflow_usage_provider.models import FileFormat
 
 DAY = date(2026, 11, 20)
 ID = "20261121T020003Z-7f3a91c2"
 NOW = datetime(2026, 11, 21, 2, 0, 3, tzinfo=UTC)
+ARN = "arn:aws:s3:eu-west-1:123456789012:accesspoint"
+OUTPOST = "arn:aws:s3-outposts:us-west-2:123456789012:outpost/op-01ac5d28a6a232904"
 names = st.text(min_size=1, max_size=40)
 prefixes = st.lists(st.from_regex(r"[a-z0-9=._ é-]{1,8}", fullmatch=True), max_size=3).map("/".join)
 
@@ -56,6 +58,11 @@ def test_the_layout_is_the_documented_one() -> None:
         ("s3://archive/", "archive", ""),
         (" s3://archive/a//b/ ", "archive", "a/b"),
         ("S3://my.bucket-1/größe und mehr", "my.bucket-1", "größe und mehr"),
+        ("s3://company_llm_usage/archive", "company_llm_usage", "archive"),
+        ("s3://Legacy_Name.Of.2009/x", "Legacy_Name.Of.2009", "x"),
+        (f"s3://{ARN}/mine/a/b", f"{ARN}/mine", "a/b"),
+        (f"s3://{ARN}:mine", f"{ARN}:mine", ""),
+        (f"s3://{OUTPOST}/accesspoint/mine/a", f"{OUTPOST}/accesspoint/mine", "a"),
     ],
 )
 def test_an_archive_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str) -> None:
@@ -72,7 +79,15 @@ def test_an_archive_url_is_bucket_and_prefix(url: str, bucket: str, prefix: str)
         "s3:///usage",
         "s3://AB/usage",
         "s3://a",
-        "s3://under_score/x",
+        "s3://ab",
+        "s3://___/x",
+        "s3://../x",
+        "s3://archive:80/x",
+        "s3://ärchive/x",
+        "s3://" + 256 * "a",
+        "s3://arn:aws:sqs:eu-west-1:123456789012:accesspoint/mine/x",
+        "s3://arn:aws:s3:eu-west-1:1234:accesspoint/mine/x",
+        "s3://arn:aws:s3:eu-west-1:123456789012:accesspoint/",
         "s3://user:secret@archive/x",
         "s3://archive/x?versionId=1",
         "s3://archive/x#y",
@@ -100,6 +115,11 @@ def test_a_key_of_the_archive_is_read() -> None:
         KEY.replace("raw/", "cooked/"),
         KEY.replace("2026-11-20", "2026-13-20"),
         KEY.replace(ID, "latest"),
+        KEY.replace(ID, "20261399T000000Z-0000abcd"),
+        KEY.replace(ID, "20260230T000000Z-0000abcd"),
+        KEY.replace(ID, "20261121T250000Z-0000abcd"),
+        KEY.replace(ID, "20261121T235960Z-0000abcd"),
+        KEY.replace(ID, "00000101T000000Z-0000abcd"),
         KEY.replace(ID, ID.upper()),
         KEY.replace(ID, ID + "0"),
         KEY + "/more",
@@ -114,6 +134,12 @@ def test_what_is_no_key_of_the_archive_is_passed_over(key: str) -> None:
 def test_ids_of_one_second_differ() -> None:
     assert len({new_snapshot_id(NOW) for _ in range(100)}) == 100
     assert new_snapshot_id(NOW).startswith("20261121T020003Z-")
+
+
+def test_an_id_of_the_far_future_is_followed_and_one_at_the_end_of_the_calendar_is_said_to_be_in_the_way() -> None:
+    assert new_snapshot_id(NOW, after="99991231T235958Z-0000abcd").startswith("99991231T235959Z-")
+    with pytest.raises(ArchiveCorruptError, match=r"99991231T235959Z-0000abcd.*nothing sorts behind it.*Move"):
+        new_snapshot_id(NOW, after="99991231T235959Z-0000abcd")
 
 
 def test_an_id_tells_utc() -> None:

@@ -8,6 +8,7 @@ import traceback
 from collections.abc import Callable, Iterator
 from datetime import UTC, datetime, timedelta
 from email.utils import format_datetime
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -16,11 +17,13 @@ from airflow_usage_provider.exceptions import (
     AuthenticationError,
     ConfigurationError,
     IncompleteSnapshotError,
+    InvalidBodyError,
     RateLimitedError,
     RequestRejectedError,
     UsageProviderError,
     VendorUnavailableError,
 )
+from airflow_usage_provider.http import BearerAuth, HeaderAuth
 from airflow_usage_provider.http.answers import ApiResponse, read_retry_after, request_id
 from airflow_usage_provider.http.client import MAX_ATTEMPTS, HttpClient
 from airflow_usage_provider.http.limiter import RateLimiter
@@ -191,7 +194,7 @@ def test_clients_of_one_connection_share_its_limiter(connect: Any) -> None:
 
 
 def answer(header: str | None = None, body: bytes = b"") -> ApiResponse:
-    return ApiResponse(429, {"Retry-After": header} if header is not None else {}, body)
+    return ApiResponse(429, {"Retry-After": header} if header is not None else {}, body, UsageProviderError)
 
 
 @pytest.mark.parametrize(
@@ -347,3 +350,81 @@ def test_a_proxy_of_the_environment_is_asked_with_the_key_for_the_vendor(
     ((path, headers),) = proxy.requests
     assert path == "http://api.example.com/api/users/"
     assert headers["authorization"] == "Bearer sk-acme"
+
+
+def test_a_key_may_go_into_a_header_of_another_name_beside_headers_of_the_clients_own(
+    connect: Any, client_options: dict[str, Any], canned_server: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    (tmp_path / "netrc").write_text("machine 127.0.0.1 login canary password canary\n")
+    monkeypatch.setenv("NETRC", str(tmp_path / "netrc"))
+    server = canned_server()
+    client = HttpClient(
+        "anthropic",
+        connect("sk-ant", base_url=server.url),
+        auth=HeaderAuth("x-api-key"),
+        headers={"anthropic-version": "2023-06-01"},
+        **client_options,
+    )
+    try:
+        get(client)
+        client.stream("GET", "/api/users/", stream="users", params={"group_by": ["model", "user"]}).close()
+    finally:
+        client.close()
+    for _, headers in server.requests:
+        assert (headers["x-api-key"], headers["anthropic-version"]) == ("sk-ant", "2023-06-01")
+        assert "authorization" not in headers
+    assert server.requests[1][0] == "/api/users/?group_by=model&group_by=user"
+
+
+def test_an_auth_holds_no_key() -> None:
+    assert BearerAuth().headers("sk-acme") == {"Authorization": "Bearer sk-acme"}
+    assert repr(HeaderAuth("x-api-key")) == "HeaderAuth(name='x-api-key', prefix='')"
+    assert BearerAuth() == BearerAuth()
+
+
+@pytest.mark.parametrize(
+    ("body", "why"),
+    [
+        (b"{", "Expecting property name enclosed in double quotes, at character 1"),
+        (b"\xff", "not UTF-8, at byte 0"),
+        (b"[" * 500 + b"]" * 500, "nested too deeply"),
+        (b"[NaN]", "a number that is none"),
+        (b"", "at character 0"),
+    ],
+)
+def test_an_answer_that_is_no_json_is_refused_with_every_name(
+    client_to: ClientMaker, canned_server: Any, canned: Any, body: bytes, why: str
+) -> None:
+    server = canned_server([canned(body=body)])
+    given = get(client_to(settings={"base_url": server.url}))
+    assert given.json() is None
+    for read in (given.read_json, lambda: given.split_page("results")):
+        with pytest.raises(InvalidBodyError) as caught:
+            read()
+        error = caught.value
+        assert (error.connection, error.vendor, error.stream) == ("under_test", "keywordsai", "users")
+        assert error.url == f"{server.url}/api/users/"
+        assert error.next_step
+    with pytest.raises(InvalidBodyError, match=why):
+        given.read_json()
+
+
+def test_an_answer_is_read_as_json_or_taken_apart(client_to: ClientMaker, canned_server: Any, canned: Any) -> None:
+    server = canned_server([canned(body=b'{"results": [{"cost": 5.2e-05}], "next": null}')])
+    given = get(client_to(settings={"base_url": server.url}))
+    assert given.read_json() == {"results": [{"cost": "5.2e-05"}], "next": None}
+    page = given.split_page("results")
+    assert (page.records, page.envelope) == ([b'{"cost":5.2e-05}'], {"next": None})
+    with pytest.raises(InvalidBodyError, match=r"no 'data' \(connection under_test, vendor keywordsai, stream users"):
+        given.split_page("data")
+
+
+def test_names_are_given_only_to_errors_that_have_none(client_to: ClientMaker, canned_server: Any) -> None:
+    exchange = client_to(settings={"base_url": canned_server().url}).stream("GET", "/x", stream="users")
+    own = InvalidBodyError("Odd", vendor="other")
+    with exchange, pytest.raises(InvalidBodyError) as caught, exchange.naming():
+        raise own
+    assert caught.value is own
+    with pytest.raises(IncompleteSnapshotError) as named, exchange.naming("Look."):
+        raise IncompleteSnapshotError("Cut")
+    assert (named.value.vendor, named.value.stream, named.value.next_step) == ("keywordsai", "users", "Look.")

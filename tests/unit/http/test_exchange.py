@@ -10,12 +10,11 @@ import time
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -24,40 +23,16 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.http.exchange import Exchange, new_session, no_auth
+from airflow_usage_provider.http.auth import BearerAuth
+from airflow_usage_provider.http.exchange import Exchange, new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 Ask = Callable[..., Exchange]
 ServerMaker = Callable[..., Any]
 
 
-def bearer(key: str) -> Callable[[requests.PreparedRequest], requests.PreparedRequest]:
-    def sign(request: requests.PreparedRequest) -> requests.PreparedRequest:
-        request.headers["Authorization"] = f"Bearer {key}"
-        return request
-
-    return sign
-
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with new_session(WatchedAdapter()) as session:
-        yield session
-
-
-@pytest.fixture
-def ask(session: requests.Session) -> Ask:
-    def send(url: str, **settings: Any) -> Exchange:
-        settings = {
-            "auth": no_auth,
-            "timeout": (5.0, 5.0),
-            "seconds": 30.0,
-            "error": lambda kind, message, **details: kind(message, vendor="v", **details),
-            **settings,
-        }
-        return Exchange(settings.pop("session", session), "GET", url, **settings)
-
-    return send
+def bearer(key: str) -> dict[str, str]:
+    return BearerAuth().headers(key)
 
 
 def test_an_answer_has_status_headers_and_body(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
@@ -126,7 +101,7 @@ def test_a_gzip_bomb_is_refused_in_bounded_memory(ask: Ask, canned_server: Serve
 
 def test_a_body_that_never_ends_is_refused(ask: Ask, sandbox: Any) -> None:
     with (
-        ask(f"{sandbox.url}/api/users/", auth=bearer("sk-acme;endless=1")) as exchange,
+        ask(f"{sandbox.url}/api/users/", headers=bearer("sk-acme;endless=1")) as exchange,
         pytest.raises(InvalidBodyError, match="longer than 4000000 bytes"),
     ):
         exchange.read(4_000_000)
@@ -168,7 +143,7 @@ def test_a_gzip_stream_that_stops_early_is_incomplete_though_its_length_is_right
 def test_a_body_that_trickles_ends_at_the_deadline(ask: Ask, sandbox: Any, framing: str) -> None:
     begun = time.monotonic()
     with (
-        ask(f"{sandbox.url}/api/users/", auth=bearer(f"sk-acme;{framing}"), seconds=0.3) as exchange,
+        ask(f"{sandbox.url}/api/users/", headers=bearer(f"sk-acme;{framing}"), seconds=0.3) as exchange,
         pytest.raises(VendorUnavailableError, match=r"longer than 0 s.*download_timeout"),
     ):
         exchange.read(100_000)
@@ -178,13 +153,13 @@ def test_a_body_that_trickles_ends_at_the_deadline(ask: Ask, sandbox: Any, frami
 def test_headers_that_do_not_come_end_at_the_deadline_too(ask: Ask, sandbox: Any) -> None:
     begun = time.monotonic()
     with pytest.raises(VendorUnavailableError, match="took longer"):
-        ask(f"{sandbox.url}/api/users/", auth=bearer("sk-acme;latency=2"), seconds=0.2)
+        ask(f"{sandbox.url}/api/users/", headers=bearer("sk-acme;latency=2"), seconds=0.2)
     assert time.monotonic() - begun < 1
 
 
 def test_silence_ends_at_the_read_timeout(ask: Ask, sandbox: Any) -> None:
     with pytest.raises(VendorUnavailableError, match="request failed: "):
-        ask(f"{sandbox.url}/api/users/", auth=bearer("sk-acme;latency=2"), timeout=(5.0, 0.1))
+        ask(f"{sandbox.url}/api/users/", headers=bearer("sk-acme;latency=2"), timeout=(5.0, 0.1))
 
 
 def test_a_kept_connection_is_not_cut_off_by_the_deadline_of_an_earlier_answer(
@@ -201,10 +176,10 @@ def test_a_kept_connection_is_not_cut_off_by_the_deadline_of_an_earlier_answer(
 @pytest.mark.timeout(20)
 def test_a_kept_connection_has_the_deadline_of_each_answer(ask: Ask, sandbox: Any) -> None:
     url = f"{sandbox.url}/api/users/"
-    ask(url, auth=bearer("sk-acme;users=1")).read(100_000)
+    ask(url, headers=bearer("sk-acme;users=1")).read(100_000)
     begun = time.monotonic()
     with (
-        ask(url, auth=bearer("sk-acme;trickle=1"), seconds=0.3) as exchange,
+        ask(url, headers=bearer("sk-acme;trickle=1"), seconds=0.3) as exchange,
         pytest.raises(VendorUnavailableError, match="took longer"),
     ):
         exchange.read(100_000)
@@ -232,7 +207,7 @@ def test_a_host_that_does_not_exist_is_unavailable(ask: Ask) -> None:
 
 def test_headers_of_absurd_size_are_unavailable(ask: Ask, sandbox: Any) -> None:
     with pytest.raises(UsageProviderError):
-        ask(f"{sandbox.url}/api/users/", auth=bearer("sk-acme;big_headers=1"))
+        ask(f"{sandbox.url}/api/users/", headers=bearer("sk-acme;big_headers=1"))
 
 
 def test_an_impossible_url_is_a_configuration_error(ask: Ask) -> None:
@@ -272,42 +247,9 @@ def test_a_netrc_file_is_not_asked(
     monkeypatch.setenv("NETRC", str(netrc))
     server = canned_server()
     ask(server.url).read(10)
-    ask(server.url, auth=bearer("sk-acme")).read(10)
+    ask(server.url, headers=bearer("sk-acme")).read(10)
     assert "authorization" not in server.requests[0][1]
     assert server.requests[1][1]["authorization"] == "Bearer sk-acme"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of 127.0.0.1, signed by nobody else."""
-    pytest.importorskip("cryptography")
-    import ipaddress
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    encoding = serialization.Encoding.PEM
-    pem = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(pem + built.public_bytes(encoding))
-    return path
 
 
 @pytest.fixture
@@ -362,15 +304,15 @@ def test_no_failure_shows_the_url_or_the_key(ask: Ask, sandbox: Any, dead_url: s
     secret = f"/{canary}/path?X-Signature={canary}"
     users = f"{sandbox.url}/api/users/?a={canary}"
     attempts: list[Callable[[], object]] = [
-        lambda: ask(dead_url + secret, auth=bearer(canary)),
-        lambda: ask(f"http://nobody.invalid{secret}", auth=bearer(canary)),
-        lambda: ask(f"http://{canary}:{canary}@{secret}", auth=bearer(canary)),
-        lambda: ask(f"http://{canary}:port{secret}", auth=bearer(canary)),
-        lambda: ask(users, auth=bearer(f"sk-{canary};latency=2"), seconds=0.05),
-        lambda: ask(users, auth=bearer(f"sk-{canary};latency=2"), timeout=(5.0, 0.05)),
-        lambda: ask(users, auth=bearer(f"sk-{canary};body=cut")).read(100_000),
-        lambda: ask(users, auth=bearer(f"sk-{canary};body=html")).read(1),
-        lambda: ask(users, auth=bearer(f"{canary}\n{canary}")),
+        lambda: ask(dead_url + secret, headers=bearer(canary)),
+        lambda: ask(f"http://nobody.invalid{secret}", headers=bearer(canary)),
+        lambda: ask(f"http://{canary}:{canary}@{secret}", headers=bearer(canary)),
+        lambda: ask(f"http://{canary}:port{secret}", headers=bearer(canary)),
+        lambda: ask(users, headers=bearer(f"sk-{canary};latency=2"), seconds=0.05),
+        lambda: ask(users, headers=bearer(f"sk-{canary};latency=2"), timeout=(5.0, 0.05)),
+        lambda: ask(users, headers=bearer(f"sk-{canary};body=cut")).read(100_000),
+        lambda: ask(users, headers=bearer(f"sk-{canary};body=html")).read(1),
+        lambda: ask(users, headers=bearer(f"{canary}\n{canary}")),
     ]
     for attempt in attempts:
         with pytest.raises(UsageProviderError) as caught:

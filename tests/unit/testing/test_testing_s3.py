@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 import pytest
 from botocore.exceptions import ClientError
 
-from sandbox.s3 import Identity, S3Server, find_weed
+from airflow_usage_provider.testing.s3 import Identity, S3Server, find_weed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

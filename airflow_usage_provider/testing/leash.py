@@ -64,7 +64,7 @@ class Leash:
 
 
 def _find_groups(session: int) -> Iterator[int]:
-    """The process groups of a session that are not all zombies, on Linux; a busy init leaves zombies for a while."""
+    """Yield the process groups of a session that are not all zombies, on Linux; a busy init leaves zombies for long."""
     for path in PROC.glob("[0-9]*/stat"):
         with suppress(OSError):
             state, _, group, its_session, *_ = path.read_text().rpartition(")")[2].split()

@@ -22,7 +22,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
 
-from sandbox.leash import Leash
+from airflow_usage_provider.testing.leash import Leash
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,7 +164,7 @@ class S3Server:
             self.stop()
 
     def client(self, **overrides: Any) -> Any:
-        """A boto3 client for it with path-style addresses; ``overrides`` replace arguments of ``boto3.client``."""
+        """Return a boto3 client for it, path-style; ``overrides`` replace arguments of ``boto3.client``."""
         import boto3
         from botocore.config import Config
 
@@ -242,12 +242,12 @@ class S3Server:
 
 
 def find_weed() -> str | None:
-    """The ``weed`` program beside this Python, or on the path."""
+    """Return the ``weed`` program beside this Python, or on the path."""
     return shutil.which("weed", path=str(Path(sys.executable).parent)) or shutil.which("weed")
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Ports that are free on 127.0.0.1 now."""
+    """Return ports that are free on 127.0.0.1 now."""
     with ExitStack() as stack:
         sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
         for sock in sockets:
@@ -266,7 +266,7 @@ def _answers(url: str) -> bool:
 
 def main(arguments: list[str] | None = None) -> int:
     """Run in the foreground until a signal."""
-    parser = argparse.ArgumentParser(prog="python -m sandbox.s3", description=__doc__)
+    parser = argparse.ArgumentParser(prog="python -m airflow_usage_provider.testing.s3", description=__doc__)
     parser.add_argument("--port", type=int, default=8333, help="S3 port, 0: a free one (default %(default)s)")
     parser.add_argument("--data", type=Path, help="data directory (default: a temporary one)")
     parser.add_argument("--bucket", default="archive", help="bucket to create (default %(default)s)")

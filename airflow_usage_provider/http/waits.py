@@ -1,0 +1,74 @@
+"""How long a vendor asks to wait: in ``Retry-After``, in the body, or in the headers of its rate limits.
+
+Said in seconds, as a duration (``6m0s``, ``120ms``), or as a time (HTTP date, RFC 3339, seconds since 1970). A time
+without a zone is UTC.
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from datetime import UTC, datetime
+from email.utils import parsedate_to_datetime
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)(ms|[dhms])", re.ASCII)
+_DURATION = re.compile(rf"(?:{_PART.pattern})+", re.ASCII)
+_UNITS = {"d": 86400.0, "h": 3600.0, "m": 60.0, "s": 1.0, "ms": 0.001}
+_EPOCH = 1e9  # more seconds than this are no wait but a time, 2001 or later
+
+
+def read_wait(headers: Mapping[str, str], document: Any) -> float | None:
+    """
+    Return the seconds the vendor asks to wait; None if it does not say.
+
+    :param document: the parsed body.
+    """
+    lowered = {name.lower(): value for name, value in headers.items()}
+    in_body = document.get("retry_after") if isinstance(document, dict) else None
+    for said in (lowered.get("retry-after"), in_body):
+        if (seconds := read_seconds(said)) is not None:
+            return seconds
+    return max(_resets(lowered), default=None)
+
+
+def _resets(headers: Mapping[str, str]) -> list[float]:
+    """Return when the limits that are used up begin anew: ``x-ratelimit-reset-requests`` and the like."""
+    resets = [
+        read_seconds(value)
+        for name, value in headers.items()
+        if "ratelimit" in name.replace("rate-limit", "ratelimit")
+        and "reset" in name
+        and not read_seconds(headers.get(name.replace("reset", "remaining")))
+    ]
+    return [seconds for seconds in resets if seconds is not None]
+
+
+def read_seconds(said: Any) -> float | None:
+    """Return the seconds from now that a value means, 0 for what is past; None if it means nothing."""
+    text = str(said).strip()
+    if isinstance(said, bool | dict | list) or not text:
+        return None
+    try:
+        seconds = float(text)
+        if abs(seconds) > _EPOCH:
+            seconds -= datetime.now(UTC).timestamp()
+    except ValueError:
+        if _DURATION.fullmatch(text):
+            seconds = sum(float(number) * _UNITS[unit] for number, unit in _PART.findall(text))
+        else:
+            seconds = _seconds_until(text)
+    return max(seconds, 0.0) if math.isfinite(seconds) else None
+
+
+def _seconds_until(text: str) -> float:
+    for parse in (datetime.fromisoformat, parsedate_to_datetime):
+        try:
+            moment = parse(text)
+            return (moment if moment.tzinfo else moment.replace(tzinfo=UTC)).timestamp() - datetime.now(UTC).timestamp()
+        except (TypeError, ValueError, OverflowError):
+            continue
+    return math.nan
