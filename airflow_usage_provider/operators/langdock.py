@@ -58,3 +58,10 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
 
         query = ExportQuery(window=window, stream=self.stream, group_by=self.group_by, output_format=self.output_format)
         return LangdockExport(hook.get_conn(), query)
+
+    @classmethod
+    def check_stream(cls, window: UsageWindow, **stream: Any) -> None:
+        """Refuse a stream or a grouping that the vendor does not export."""
+        from airflow_usage_provider.vendors.langdock.api import ExportQuery
+
+        ExportQuery(window=window, **stream)

