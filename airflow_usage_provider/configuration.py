@@ -42,9 +42,9 @@ class Options:
         :raises ConfigurationError: it is.
         """
         if not (value := self.find(name)):
-            section, option = self._places(name)[0]
+            section, option = self._choose_place(name)
             raise ConfigurationError(
-                f"{self.describe(name)} is not set",
+                f"[{section}] {option} is not set",
                 next_step=f"Set it in airflow.cfg, or AIRFLOW__{section.upper()}__{option.upper()} in the environment.",
             )
         return value
@@ -88,10 +88,16 @@ class Options:
         return int(number)
 
     def describe(self, name: str) -> str:
-        """Name an option as messages do, where it is set or would be set."""
-        places = self._places(name)
-        section, option = next((place for place in places if _find(*place)), places[0])
+        """Name an option as messages do."""
+        section, option = self._choose_place(name)
         return f"[{section}] {option}"
+
+    def _choose_place(self, name: str) -> tuple[str, str]:
+        """Return where an option is set, else where Airflow documents it, else where it is looked for first."""
+        places = self._places(name)
+        is_set = [place for place in places if _find(*place)]
+        is_documented = [place for place in places if place[1] in _declared(place[0])]
+        return [*is_set, *is_documented, *places][0]
 
     def _places(self, name: str) -> list[tuple[str, str]]:
         own = (SECTION, f"{self.vendor}_{name}") if self.section == SECTION and self.vendor else (self.section, name)
@@ -169,8 +175,12 @@ def _find(section: str, name: str) -> str:
     """Return an option as it is set, or its default, empty if there is none."""
     from airflow.configuration import conf
 
+    default = _declared(section).get(name, {}).get("default", "")
+    return str(conf.get(section, name, fallback=default) or "").strip()
+
+
+def _declared(section: str) -> dict[str, Any]:
     from airflow_usage_provider.get_provider_info import get_provider_info
 
-    options = get_provider_info()["config"].get(section, {}).get("options", {})
-    default = options.get(name, {}).get("default", "")
-    return str(conf.get(section, name, fallback=default) or "").strip()
+    options: dict[str, Any] = get_provider_info()["config"].get(section, {}).get("options", {})
+    return options

@@ -132,10 +132,12 @@ def _plan(
         """Read the configuration: which accounts, which day, and when that day has settled."""
         try:
             window = plan_window(context, options)
-            context["ti"].xcom_push("settled_at", plan_settled_at(window, options).isoformat())
-            return plan_accounts(operator, options, window, default_streams=default_streams)
+            settled_at = plan_settled_at(window, options)
+            planned = plan_accounts(operator, options, window, default_streams=default_streams)
         except FatalError as error:
             raise AirflowFailException(str(error)) from None
+        context["ti"].xcom_push("settled_at", settled_at.isoformat())
+        return planned
 
     accounts = plan()
     wait_until_settled = DateTimeSensor(  # not the async one: it defers even for a moment that is past, and a trigger
