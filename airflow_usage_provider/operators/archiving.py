@@ -50,15 +50,24 @@ class Archiving:
     :param context: the task's.
     :param retries: the task's.
     :param lookback_days: a day older than these is final.
+    :param new_question: ``refuse`` or ``accept`` another question than that of a day's earlier snapshot.
     """
 
     def __init__(
-        self, archive: Archive, *, context: Mapping[str, Any], retries: int | None, lookback_days: int, log: Any
+        self,
+        archive: Archive,
+        *,
+        context: Mapping[str, Any],
+        retries: int | None,
+        lookback_days: int,
+        new_question: str,
+        log: Any,
     ) -> None:
         self._archive = archive
         self._context = context
         self._retries = retries
         self._lookback_days = lookback_days
+        self._new_question = new_question
         self._log: logging.Logger = log
         self._is_stopping = threading.Event()
         self._open: set[Snapshot] = set()
@@ -92,13 +101,14 @@ class Archiving:
                         )
                         return ArchivedDay(previous, self._read_previous(previous))
                     self._log.info(log_lines.describe_begin(meter, window, stream, self._archive, previous))
+                    if snapshot.asks_anew:
+                        self._log.warning("A new question is accepted: %s", snapshot.asks_anew)
                     facts = self._copy(meter, stream, window, snapshot)
                     manifest = snapshot.commit(
                         facts,
                         maturity=self._judge_maturity(window),
                         request=stream.request,
                         schema=getattr(stream, "schema", None),
-                        question=getattr(stream, "question", None),
                         airflow=identify_task(self._context.get("ti")),
                     )
             except (ListingChangedError, SnapshotConflictError) as error:
@@ -114,7 +124,13 @@ class Archiving:
 
     @contextmanager
     def _open_snapshot(self, meter: DayMeter, stream: VendorStream, window: UsageWindow) -> Iterator[Snapshot]:
-        snapshot = self._archive.open_snapshot(meter.series, window, stream.file_format)
+        snapshot = self._archive.open_snapshot(
+            meter.series,
+            window,
+            stream.file_format,
+            question=getattr(stream, "question", None),
+            new_question=self._new_question,
+        )
         with self._all_closed:
             self._open.add(snapshot)
         try:

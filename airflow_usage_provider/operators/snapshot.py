@@ -52,6 +52,8 @@ class UsageSnapshotToS3Operator(BaseOperator):
     :param compression: of the parts, ``gzip`` or ``none``.
     :param s3_extra_args: arguments of boto3's ``put_object`` for every object, such as SSE-KMS, storage class, tags.
         (templated)
+    :param new_question: ``refuse``, or ``accept`` to go on knowingly where a day's earlier snapshot answers another
+        question: other parameters, another environment or zone.
     :param emit_events: tell of the stream's asset when the task has succeeded. False leaves that to a task behind it,
         :func:`~airflow_usage_provider.operators.lineage.tell_assets`: tasks that tell of one new asset at the same
         moment make Airflow fail one of them.
@@ -92,6 +94,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         timezone: str = "UTC",
         compression: str = "gzip",
         s3_extra_args: dict[str, Any] | None = None,
+        new_question: str = "refuse",
         emit_events: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -111,6 +114,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         self.timezone = timezone
         self.compression = compression
         self.s3_extra_args = s3_extra_args
+        self.new_question = new_question
         self.emit_events = emit_events
         self._is_running = False
         self._lineage: Lineage | None = None
@@ -151,6 +155,15 @@ class UsageSnapshotToS3Operator(BaseOperator):
         today = datetime.now(UTC).astimezone(load_zone(newest.timezone)).date()
         return plan_days(newest, lookback_days, horizon=cls.oldest_day(today))
 
+    @classmethod
+    def check_stream(cls, window: UsageWindow, **stream: Any) -> None:
+        """
+        Refuse a stream that the vendor does not have, before a run begins.
+
+        :param stream: arguments of the operator: ``stream``, and what else a DAG names it by.
+        :raises ConfigurationError: there is none.
+        """
+
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Archive every day of the look-back."""
         self._is_running = True
@@ -177,8 +190,15 @@ class UsageSnapshotToS3Operator(BaseOperator):
             streams = self.open_streams(hook, windows)
             archive = self._open_archive()
             archiving = Archiving(
-                archive, context=context, retries=self.retries, lookback_days=lookback_days, log=self.log
+                archive,
+                context=context,
+                retries=self.retries,
+                lookback_days=lookback_days,
+                new_question=self.new_question,
+                log=self.log,
             )
+            for name in {stream.name for stream in streams}:
+                archive.survey(Series(self.vendor, hook.account, name), windows)
             outcomes = call_in_flight(
                 partial(self._archive_day, archiving, hook),
                 list(zip(windows, streams, strict=True)),
