@@ -7,18 +7,15 @@ import time
 from collections import Counter
 from contextlib import contextmanager
 from dataclasses import replace
-from datetime import UTC, date, datetime
-from datetime import time as clock_time
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.archive.catalog import load_catalog
 from airflow_usage_provider.archive.keys import ArchiveLocation
-from airflow_usage_provider.archive.objects import FolderObjects
+from airflow_usage_provider.archive.objects import FolderObjects, S3Objects
 from airflow_usage_provider.cli.choice import select
-from airflow_usage_provider.cli.options import archive_options, days_options, open_objects
-from airflow_usage_provider.cli.terminal import Progress, print_line, tell
-from airflow_usage_provider.cli.words import count, printable
+from airflow_usage_provider.cli.options import archive_options, days_options, open_objects, parse_as_of
+from airflow_usage_provider.cli.terminal import Progress, print_line, printable, tell
+from airflow_usage_provider.cli.words import count
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.tables.athena import write_athena
 from airflow_usage_provider.tables.check import check_tables
@@ -27,11 +24,12 @@ from airflow_usage_provider.tables.target import FolderTarget, S3Target
 from airflow_usage_provider.tables.update import update_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator
+    from collections.abc import Iterator
 
-    from airflow_usage_provider.archive.catalog import Catalog
+    from airflow_usage_provider.archive.catalog import Selection
     from airflow_usage_provider.archive.objects import Objects
     from airflow_usage_provider.cli.options import Commands
+    from airflow_usage_provider.tables.layout import Piece
     from airflow_usage_provider.tables.target import Target
     from airflow_usage_provider.tables.update import Outcome
 
@@ -66,23 +64,9 @@ def run(objects: Objects, options: argparse.Namespace) -> int:
     selection = replace(
         selection, since=since and Month.of(since).first, until=until and Month.of(until).last
     )  # months are built whole
-    catalog = load_catalog(objects, selection)
     with _open_target(objects, options) as target:
-        if options.ddl:
-            return _print_ddl(objects, catalog, target)
-        work = _check if options.check else _build
-        return work(objects, target, catalog, options)
-
-
-def parse_as_of(text: str) -> datetime:
-    """Read a time, or a day, which means its end; without a zone it is UTC."""
-    try:
-        if len(text) == len("2026-10-31"):
-            return datetime.combine(date.fromisoformat(text), clock_time.max, UTC)
-        moment = datetime.fromisoformat(text)
-    except ValueError:
-        raise argparse.ArgumentTypeError(f"{text!r} is neither a day as YYYY-MM-DD nor a time as ISO 8601") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+        work = _print_ddl if options.ddl else _check if options.check else _build
+        return work(objects, target, selection, options)
 
 
 def _parse_month(text: str) -> Month:
@@ -103,11 +87,15 @@ def _refuse_odd_options(options: argparse.Namespace) -> None:
         raise ConfigurationError("--as-of is for building only", next_step="Leave it out.")
 
 
-def _build(objects: Objects, target: Target, catalog: Catalog, options: argparse.Namespace) -> int:
+def _build(objects: Objects, target: Target, selection: Selection, options: argparse.Namespace) -> int:
     started = time.monotonic()
-    progress, advance = _follow(catalog)
+    progress = Progress()
     states: Counter[str] = Counter()
-    for outcome in update_tables(objects, target, catalog, as_of=options.as_of, jobs=options.jobs, advance=advance):
+
+    def begin(piece: Piece) -> None:
+        progress.show(f"{states.total():,} months looked at, {states['built']:,} built; now {piece}")
+
+    for outcome in update_tables(objects, target, selection, as_of=options.as_of, jobs=options.jobs, begin=begin):
         states["failed" if outcome.error else "built" if outcome.written else "up to date"] += 1
         if outcome.error or outcome.written:
             progress.clear()
@@ -133,10 +121,14 @@ def _report(outcome: Outcome) -> None:
         tell(f"{piece}: {count(values, 'value')} of {printable(column)} rounded at the 18th decimal.")
 
 
-def _check(objects: Objects, target: Target, catalog: Catalog, options: argparse.Namespace) -> int:
-    progress, advance = _follow(catalog)
+def _check(objects: Objects, target: Target, selection: Selection, options: argparse.Namespace) -> int:
+    progress = Progress()
     findings = 0
-    for finding in check_tables(objects, target, catalog, jobs=options.jobs, advance=advance):
+
+    def begin(piece: Piece) -> None:
+        progress.show(f"{count(findings, 'finding')}; now {piece}")
+
+    for finding in check_tables(objects, target, selection, jobs=options.jobs, begin=begin):
         findings += 1
         progress.clear()
         print_line(f"FINDING {finding.kind}: {printable(target.uri(finding.name))} {printable(finding.problem)}")
@@ -145,24 +137,11 @@ def _check(objects: Objects, target: Target, catalog: Catalog, options: argparse
     return int(findings > 0)
 
 
-def _print_ddl(objects: Objects, catalog: Catalog, target: Target) -> int:
+def _print_ddl(objects: Objects, target: Target, selection: Selection, options: argparse.Namespace) -> int:
     url = target.uri("").rstrip("/") if isinstance(target, S3Target) else "s3://BUCKET/PREFIX/tables"
-    for statement in write_athena(objects, catalog, url):
+    for statement in write_athena(objects, selection, url, jobs=options.jobs):
         print_line(statement + "\n")
     return 0
-
-
-def _follow(catalog: Catalog) -> tuple[Progress, Callable[[int], None]]:
-    """Return a progress line, and what to call with the bytes that are done with."""
-    progress = Progress(sum(day.bytes for day in catalog.days))
-    done = 0
-
-    def advance(size: int) -> None:
-        nonlocal done
-        done += size
-        progress.show(done)
-
-    return progress, advance
 
 
 @contextmanager
@@ -174,6 +153,13 @@ def _open_target(objects: Objects, options: argparse.Namespace) -> Iterator[Targ
     location = ArchiveLocation.parse(place)
     if isinstance(objects, FolderObjects):
         with open_objects(argparse.Namespace(**{**vars(options), "archive": place})) as opened:
-            yield S3Target(opened.client, location)  # type: ignore[attr-defined]
+            yield _target_in(opened, location)
         return
-    yield S3Target(objects.client, location)  # type: ignore[attr-defined]
+    yield _target_in(objects, location)
+
+
+def _target_in(objects: Objects, location: ArchiveLocation) -> S3Target:
+    """Return a place in S3, reached as other objects are."""
+    if not isinstance(objects, S3Objects):
+        raise TypeError(objects)
+    return S3Target(objects.client, location, objects.extra)

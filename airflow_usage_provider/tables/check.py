@@ -2,21 +2,24 @@
 
 from __future__ import annotations
 
+import re
 import tempfile
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from airflow_usage_provider.archive.catalog import find_series
 from airflow_usage_provider.exceptions import UsageProviderError
-from airflow_usage_provider.tables.layout import TABLES, Piece
+from airflow_usage_provider.tables.layout import TABLES, Month
 from airflow_usage_provider.tables.sources import read_sources
-from airflow_usage_provider.tables.update import build_files, group_days, is_made_from, require_pyarrow
+from airflow_usage_provider.tables.update import build_files, is_made_from, iter_months, require_pyarrow
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
+    from collections.abc import Callable, Iterator, Sequence
 
-    from airflow_usage_provider.archive.catalog import Catalog
+    from airflow_usage_provider.archive.catalog import Selection
     from airflow_usage_provider.archive.objects import Objects
+    from airflow_usage_provider.tables.layout import Piece
     from airflow_usage_provider.tables.sources import MonthSources
     from airflow_usage_provider.tables.target import Target
 
@@ -36,23 +39,30 @@ class Finding:
 
 
 def check_tables(
-    objects: Objects, target: Target, catalog: Catalog, *, jobs: int = 8, advance: Callable[[int], None]
+    objects: Objects,
+    target: Target,
+    selection: Selection,
+    *,
+    jobs: int = 8,
+    begin: Callable[[Piece], None] = lambda _: None,
 ) -> Iterator[Finding]:
     """
-    Build every month of a catalog anew, and yield what is found otherwise.
+    Build every month of a selection anew, and yield what is found otherwise.
 
-    :param advance: called with how many bytes of the archive are done with.
-    :raises ConfigurationError: there is no pyarrow.
+    :param begin: called with each month before it is built.
+    :raises ConfigurationError: there is no pyarrow, or nothing of the archive is selected.
     """
     require_pyarrow()
-    pieces = group_days(catalog)
-    for piece, days in pieces.items():
-        try:
-            yield from _check_month(objects, target, read_sources(objects, piece, as_of=None, jobs=jobs))
-        except UsageProviderError as error:
-            yield Finding("unbuildable", piece.name("current"), str(error))
-        advance(sum(day.bytes for day in days))
-    yield from _find_strays(target, catalog, pieces)
+    pieces = []
+    for series in find_series(objects, selection, jobs)[0]:
+        for piece, _ in iter_months(objects, series, selection):
+            begin(piece)
+            pieces.append(piece)
+            try:
+                yield from _check_month(objects, target, read_sources(objects, piece, as_of=None, jobs=jobs))
+            except UsageProviderError as error:
+                yield Finding("unbuildable", piece.name("current"), str(error))
+    yield from _find_strays(target, selection, pieces)
 
 
 def _check_month(objects: Objects, target: Target, sources: MonthSources) -> Iterator[Finding]:
@@ -101,22 +111,19 @@ def _has_same_bytes(one: Path, other: Path) -> bool:
     return True
 
 
-def _find_strays(target: Target, catalog: Catalog, pieces: Iterable[Piece]) -> Iterator[Finding]:
+def _find_strays(target: Target, selection: Selection, pieces: Sequence[Piece]) -> Iterator[Finding]:
     """Yield objects of months of which the archive has no snapshot; of a selection, only those of its series."""
     own = {name for piece in pieces for name in piece.names.values()}
-    selection = catalog.selection
+    places = {_forget_month(name) for name in own}
     is_whole = selection.vendor is selection.account is selection.stream is None
-    patterns = {
-        name.replace(str(piece.month), "*") for piece in pieces for name in piece.names.values()
-    }  # the same place in any month
-    for table in TABLES:
-        for name in target.list(f"{table}/"):
-            month = name.partition("/usage_month=")[2].partition("/")[0]
-            is_selected = is_whole or name.replace(month, "*", 1) in patterns
-            if name not in own and is_selected and _has_month(catalog, month):
-                yield Finding("stray", name, "The archive has no snapshot for it")
+    first, last = (day and str(Month.of(day)) for day in (selection.since, selection.until))
+    for name in (name for table in TABLES for name in target.list(f"{table}/")):
+        month = name.partition("/usage_month=")[2].partition("/")[0]
+        is_selected = (first or "") <= month <= (last or "~") and (is_whole or _forget_month(name) in places)
+        if name not in own and is_selected:
+            yield Finding("stray", name, "The archive has no snapshot for it")
 
 
-def _has_month(catalog: Catalog, month: str) -> bool:
-    first, last = catalog.selection.since, catalog.selection.until
-    return (first is None or f"{first:%Y-%m}" <= month) and (last is None or month <= f"{last:%Y-%m}")
+def _forget_month(name: str) -> str:
+    """Return what names of one series and table share."""
+    return re.sub(r"/usage_month=[^/]*/", "/", name)

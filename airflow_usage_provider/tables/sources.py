@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from datetime import date
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog
+from airflow_usage_provider.archive.catalog import Day, Selection, list_days
 from airflow_usage_provider.tables.columns import SNAPSHOTS, month_schema, table_columns
 from airflow_usage_provider.tables.layout import TABLES
 from airflow_usage_provider.tables.timeline import list_revisions, read_snapshots
@@ -18,7 +18,6 @@ if TYPE_CHECKING:
     from collections.abc import Iterable
     from datetime import datetime
 
-    from airflow_usage_provider.archive.catalog import Day
     from airflow_usage_provider.archive.objects import Objects
     from airflow_usage_provider.schema import StreamSchema
     from airflow_usage_provider.tables.layout import Piece
@@ -106,10 +105,8 @@ def read_sources(objects: Objects, piece: Piece, *, as_of: datetime | None, jobs
     :raises ArchiveCorruptError: one of them is none.
     """
     series, month = piece.series, piece.month
-    selection = Selection(
-        vendor=series.vendor, account=series.account, stream=series.stream, since=month.first, until=month.last
-    )
-    days = load_catalog(objects, selection).days
+    selection = Selection(since=month.first, until=month.last)
+    days = [item for item in list_days(objects, series, selection) if isinstance(item, Day)]
     snapshots = read_snapshots(objects, days, as_of=as_of, jobs=jobs)
     schema = month_schema(series, (each.manifest for each in sorted(snapshots, key=lambda each: each.known_from)))
     revisions = tuple(list_revisions(snapshots))

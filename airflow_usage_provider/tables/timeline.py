@@ -12,8 +12,9 @@ from datetime import UTC
 from itertools import groupby
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.archive.catalog import map_in_order, read_manifest_bytes, read_time
+from airflow_usage_provider.archive.catalog import read_manifest_bytes, read_time
 from airflow_usage_provider.archive.manifest import Manifest
+from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import ArchiveCorruptError
 
 if TYPE_CHECKING:

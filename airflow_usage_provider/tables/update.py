@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 import tempfile
-from collections import Counter, defaultdict
+from collections import Counter
 from dataclasses import dataclass, field
+from itertools import groupby
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.archive.catalog import map_in_order
+from airflow_usage_provider.archive.catalog import Day, find_series, list_days
+from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import ConfigurationError, TableConflictError, UsageProviderError
 from airflow_usage_provider.tables.build import METADATA, build_rows, build_snapshots, to_footer
 from airflow_usage_provider.tables.layout import TABLES, Month, Piece
@@ -24,7 +26,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
     from datetime import date, datetime
 
-    from airflow_usage_provider.archive.catalog import Catalog, Day
+    from airflow_usage_provider.archive.catalog import Selection
+    from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.objects import Objects
     from airflow_usage_provider.tables.convert import Tally
     from airflow_usage_provider.tables.sources import MonthSources
@@ -77,41 +80,47 @@ def require_pyarrow() -> None:
         ) from None
 
 
-def group_days(catalog: Catalog) -> dict[Piece, list[Day]]:
-    """Return the days of a catalog by what is built at once; days without a manifest are none."""
-    pieces: defaultdict[Piece, list[Day]] = defaultdict(list)
-    for day in catalog.days:
-        if day.manifests:
-            pieces[Piece(day.series, Month.of(day.usage_date))].append(day)
-    return dict(pieces)
+def iter_months(objects: Objects, series: Series, selection: Selection) -> Iterator[tuple[Piece, list[Day]]]:
+    """Yield the months of a series that have a selected day with a snapshot, and those days."""
+    days = (item for item in list_days(objects, series, selection) if isinstance(item, Day) and item.manifests)
+    for month, own in groupby(days, key=lambda day: Month.of(day.usage_date)):
+        yield Piece(series, month), list(own)
 
 
 def update_tables(
     objects: Objects,
     target: Target,
-    catalog: Catalog,
+    selection: Selection,
     *,
     as_of: datetime | None = None,
     jobs: int = 8,
-    advance: Callable[[int], None] = lambda _: None,
+    begin: Callable[[Piece], None] = lambda _: None,
 ) -> Iterator[Outcome]:
     """
-    Build every month of a catalog that lags behind, and yield what became of each; one that fails stops no other.
+    Build every month of a selection that lags behind, and yield what became of each; one that fails stops no other.
 
-    Months are built whole, also where the catalog has only some of their days.
+    Months are built whole, also where only some of their days are selected.
 
     :param as_of: build what was known then, instead of what is known now.
-    :param advance: called with how many bytes of the archive are done with.
-    :raises ConfigurationError: there is no pyarrow, or the target is within the archive's raw bytes.
+    :param begin: called with each month before it is built.
+    :raises ConfigurationError: there is no pyarrow, the target is within the archive's raw bytes, or nothing of the
+        archive is selected.
     """
     require_pyarrow()
     refuse_inside_raw(objects, target)
-    pieces = group_days(catalog)
     found = set(target.list())
-    lagging = map_in_order(lambda item: not _is_up_to_date(target, *item, found, as_of), pieces.items(), jobs)
-    for (piece, days), is_lagging in zip(pieces.items(), lagging, strict=True):
-        yield _update_or_fail(objects, target, piece, as_of, jobs) if is_lagging else Outcome(piece)
-        advance(sum(day.bytes for day in days))
+
+    def look(series: Series) -> list[tuple[Piece, bool]]:
+        months = iter_months(objects, series, selection)
+        return [(piece, _is_up_to_date(target, piece, days, found, as_of)) for piece, days in months]
+
+    for looked_at in map_in_order(look, find_series(objects, selection, jobs)[0], jobs):
+        for piece, is_up_to_date in looked_at:
+            if is_up_to_date:
+                yield Outcome(piece)
+                continue
+            begin(piece)
+            yield _update_or_fail(objects, target, piece, as_of, jobs)
 
 
 def update_month(objects: Objects, target: Target, piece: Piece, *, as_of: datetime | None, jobs: int) -> Outcome:

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 from samples import FIRST, SECOND, Shelf, download
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog
+from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.exceptions import ArchiveAccessError, ConfigurationError
@@ -33,8 +33,7 @@ def target_of(shelf: Shelf, client: Any = None) -> S3Target:
 
 def build(shelf: Shelf, target: Any = None) -> list[Outcome]:
     objects = S3Objects(shelf.client, shelf.location)
-    catalog = load_catalog(objects, Selection())
-    return list(update_tables(objects, target or target_of(shelf), catalog, jobs=2))
+    return list(update_tables(objects, target or target_of(shelf), Selection(), jobs=2))
 
 
 class Meddling:
@@ -78,8 +77,7 @@ def test_a_bucket_and_a_synced_folder_give_the_same_bytes(shelf, tmp_path):
     stored = {
         path.relative_to(tmp_path / "copy/tables"): path for path in (tmp_path / "copy/tables").rglob("*.parquet")
     }
-    catalog = load_catalog(copy.objects, Selection())
-    list(update_tables(copy.objects, FolderTarget(tmp_path / "built"), catalog, jobs=2))
+    list(update_tables(copy.objects, FolderTarget(tmp_path / "built"), Selection(), jobs=2))
     built = {path.relative_to(tmp_path / "built"): path for path in (tmp_path / "built").rglob("*.parquet")}
     assert {name: path.read_bytes() for name, path in built.items()} == {
         name: path.read_bytes() for name, path in stored.items()
@@ -109,7 +107,7 @@ def test_who_loses_a_race_builds_again_and_nothing_newer_is_undone(shelf, is_fir
     (outcome,) = build(shelf, target_of(shelf, client))
     assert outcome.error is None
     objects = S3Objects(shelf.client, shelf.location)
-    found = check_tables(objects, target_of(shelf), load_catalog(objects, Selection()), advance=lambda _: None)
+    found = check_tables(objects, target_of(shelf), Selection())
     assert list(found) == []
     footer = target_of(shelf).find("current/langdock_api_keys/usage_month=2026-01/eu%2Facme.parquet").footer
     assert "2026-01-03" in footer["usage_provider.days"]

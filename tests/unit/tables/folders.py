@@ -9,7 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog
+from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.manifest import FileEntry, Manifest
 from airflow_usage_provider.archive.objects import FolderObjects
@@ -106,8 +106,7 @@ class FolderArchive:
         """Bring the tables up to date; an error is raised."""
         objects = self.objects
         place = FolderTarget(target or self.folder / "tables")
-        catalog = load_catalog(objects, Selection(**selected))
-        outcomes = list(update_tables(objects, place, catalog, as_of=as_of, jobs=2))
+        outcomes = list(update_tables(objects, place, Selection(**selected), as_of=as_of, jobs=2))
         for outcome in outcomes:
             if outcome.error:
                 raise outcome.error

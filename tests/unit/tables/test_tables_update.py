@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 from folders import DAY, KEYS, FolderArchive
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog
+from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import Series
 from airflow_usage_provider.exceptions import ConfigurationError, UnreadableValueError
 from airflow_usage_provider.schema import StreamSchema
@@ -43,8 +43,7 @@ def list_changed(before: dict, after: dict) -> set[str]:
 
 def check(archive: FolderArchive, **selected) -> list[tuple[str, str]]:
     objects, target = archive.objects, FolderTarget(archive.folder / "tables")
-    catalog = load_catalog(objects, Selection(**selected))
-    found = check_tables(objects, target, catalog, jobs=2, advance=lambda _: None)
+    found = check_tables(objects, target, Selection(**selected), jobs=2)
     return sorted((finding.kind, finding.name.partition("/")[0]) for finding in found)
 
 
@@ -123,7 +122,7 @@ def test_money_that_cannot_be_read_leaves_what_was_there_and_stops_no_other_mont
     store(archive, "1,5")
     store(archive, "2", NOVEMBER)
     objects, target = archive.objects, FolderTarget(archive.folder / "tables")
-    october, november = update_tables(objects, target, load_catalog(objects, Selection()), jobs=2)
+    october, november = update_tables(objects, target, Selection(), jobs=2)
     assert isinstance(october.error, UnreadableValueError)
     assert november.is_changed
     assert {name: stat for name, stat in list_files(archive).items() if "2026-10" in name} == before
