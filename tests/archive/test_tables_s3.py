@@ -16,6 +16,8 @@ from airflow_usage_provider.tables.check import check_tables
 from airflow_usage_provider.tables.target import FolderTarget, S3Target
 from airflow_usage_provider.tables.update import Outcome, update_tables
 
+pytest.importorskip("pyarrow")
+
 pytestmark = pytest.mark.slow
 
 
