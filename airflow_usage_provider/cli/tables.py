@@ -19,6 +19,7 @@ from airflow_usage_provider.cli.words import count
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.tables.athena import write_athena
 from airflow_usage_provider.tables.check import check_tables
+from airflow_usage_provider.tables.iceberg import load_iceberg, update_iceberg
 from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.target import FolderTarget, S3Target
 from airflow_usage_provider.tables.update import update_tables
@@ -50,6 +51,12 @@ def add_parser(commands: Commands) -> None:
     )
     instead = parser.add_mutually_exclusive_group()
     instead.add_argument("--check", action="store_true", help="write nothing; say what is not as raw has it")
+    instead.add_argument(
+        "--iceberg",
+        metavar="CATALOG",
+        help="commit the current rows to this catalog of pyiceberg's configuration instead",
+    )
+    parser.add_argument("--namespace", metavar="NAME", default="usage", help="of Iceberg tables (default %(default)s)")
     instead.add_argument("--ddl", choices=["athena"], help="write nothing; print the statements that create the tables")
     parser.set_defaults(run=run)
 
@@ -83,7 +90,7 @@ def _refuse_odd_options(options: argparse.Namespace) -> None:
         raise ConfigurationError(
             "--as-of without --to would put old figures in the place of the current ones", next_step="Give --to too."
         )
-    if options.as_of and (options.check or options.ddl):
+    if options.as_of and (options.check or options.ddl or options.iceberg):
         raise ConfigurationError("--as-of is for building only", next_step="Leave it out.")
 
 
@@ -95,7 +102,12 @@ def _build(objects: Objects, target: Target, selection: Selection, options: argp
     def begin(piece: Piece) -> None:
         progress.show(f"{states.total():,} months looked at, {states['built']:,} built; now {piece}")
 
-    for outcome in update_tables(objects, target, selection, as_of=options.as_of, jobs=options.jobs, begin=begin):
+    if options.iceberg:
+        catalog = load_iceberg(options.iceberg, {})
+        outcomes = update_iceberg(objects, catalog, options.namespace, selection, jobs=options.jobs, begin=begin)
+    else:
+        outcomes = update_tables(objects, target, selection, as_of=options.as_of, jobs=options.jobs, begin=begin)
+    for outcome in outcomes:
         states["failed" if outcome.error else "built" if outcome.written else "up to date"] += 1
         if outcome.error or outcome.written:
             progress.clear()

@@ -12,19 +12,21 @@ from airflow_usage_provider.archive.catalog import Selection, find_series
 from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import S3Objects
-from airflow_usage_provider.compat import AirflowException, AirflowFailException
+from airflow_usage_provider.compat import AirflowException, AirflowFailException, BaseHook
 from airflow_usage_provider.configuration import read_option, read_tables_url
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.operators import lineage
+from airflow_usage_provider.tables.iceberg import load_iceberg, update_iceberg
 from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.target import S3Target
 from airflow_usage_provider.tables.update import update_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Iterator, Mapping, Sequence
     from datetime import date
 
     from airflow_usage_provider.archive.keys import Series
+    from airflow_usage_provider.tables.layout import Piece
     from airflow_usage_provider.tables.update import Outcome
 
 ALIAS = "usage_tables"
@@ -47,6 +49,11 @@ class UsageTablesOperator(BaseOperator):
     :param months: only these months, each ``YYYY-MM``; default: all. (templated)
     :param s3_extra_args: arguments of boto3's ``put_object`` for every object, such as SSE-KMS, storage class, tags.
         (templated)
+    :param iceberg_catalog: name of a pyiceberg catalog to commit the current rows to as well; its properties come from
+        ``iceberg_conn_id``, else from pyiceberg's own configuration. (templated)
+    :param iceberg_conn_id: Airflow connection with the catalog's properties: ``host`` is its ``uri``, login and
+        password are its ``credential``, the extra holds all others. (templated)
+    :param iceberg_namespace: of the Iceberg tables. (templated)
     :param emit_events: emit the events; else they are left in the XCom ``asset_event`` for another task to emit.
     :return: one dict for each month that was built: ``table``, ``account``, ``month``, ``written`` (which of
         ``current``, ``history``, ``snapshots``), ``changed``, ``unreadable`` and ``rounded`` (values by column).
@@ -61,6 +68,9 @@ class UsageTablesOperator(BaseOperator):
         "stream",
         "months",
         "s3_extra_args",
+        "iceberg_catalog",
+        "iceberg_conn_id",
+        "iceberg_namespace",
     )
     ui_color = "#e4e8f0"
 
@@ -75,6 +85,9 @@ class UsageTablesOperator(BaseOperator):
         stream: str | None = None,
         months: Sequence[str] | str | None = None,
         s3_extra_args: dict[str, Any] | None = None,
+        iceberg_catalog: str | None = None,
+        iceberg_conn_id: str | None = None,
+        iceberg_namespace: str = "usage",
         emit_events: bool = True,
         **kwargs: Any,
     ) -> None:
@@ -89,6 +102,9 @@ class UsageTablesOperator(BaseOperator):
         self.stream = stream
         self.months = months
         self.s3_extra_args = s3_extra_args
+        self.iceberg_catalog = iceberg_catalog
+        self.iceberg_conn_id = iceberg_conn_id
+        self.iceberg_namespace = iceberg_namespace
         self.emit_events = emit_events
 
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -113,14 +129,30 @@ class UsageTablesOperator(BaseOperator):
         objects, target = S3Objects(client, archive, payer), S3Target(client, place, self.s3_extra_args or {})
         outcomes = []
         for selection in self._selections():
-            for outcome in update_tables(
-                objects, target, selection, begin=lambda piece: self.log.info("Building %s", piece)
-            ):
+            for outcome in self._update(objects, target, selection):
                 self._log(outcome)
                 outcomes.append(outcome)
         built = sum(bool(outcome.written) for outcome in outcomes)
         self.log.info("%d of %d months built below %s", built, len(outcomes), target.uri("").rstrip("/"))
         return outcomes
+
+    def _update(self, objects: S3Objects, target: S3Target, selection: Selection) -> Iterator[Outcome]:
+        def begin(piece: Piece) -> None:
+            self.log.info("Building %s", piece)
+
+        yield from update_tables(objects, target, selection, begin=begin)
+        if self.iceberg_catalog or self.iceberg_conn_id:
+            catalog = load_iceberg(self.iceberg_catalog or "default", self._read_catalog_properties())
+            yield from update_iceberg(objects, catalog, self.iceberg_namespace, selection)
+
+    def _read_catalog_properties(self) -> dict[str, str]:
+        if not self.iceberg_conn_id:
+            return {}
+        connection = BaseHook.get_connection(self.iceberg_conn_id)
+        credential = ":".join(filter(None, [connection.login, connection.password]))
+        own = {"uri": connection.host, "credential": credential}
+        properties = {name: str(value) for name, value in own.items() if value}
+        return {**properties, **{name: str(value) for name, value in connection.extra_dejson.items()}}
 
     def _selections(self) -> list[Selection]:
         series = {"vendor": self.vendor, "account": self.account, "stream": self.stream}

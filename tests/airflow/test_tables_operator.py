@@ -194,3 +194,20 @@ def test_without_an_archive_url_the_run_fails_and_says_so(dag, airflow_database,
     run = dag.test(logical_date=None)
     assert {ti.task_id: ti.state for ti in run.get_task_instances()}["plan"] == "failed"
     assert run.state == "failed"
+
+
+def test_the_catalog_of_iceberg_tables_is_opened_by_a_connection(
+    connect_vendors, set_connection, archive_url, store, monkeypatch
+):
+    from airflow_usage_provider.operators import tables
+
+    connect_vendors()
+    set_connection(
+        "lake", conn_type="generic", host="https://catalog", login="id", password="secret", extra={"warehouse": "lake"}
+    )
+    store("1")
+    opened = []
+    monkeypatch.setattr(tables, "load_iceberg", lambda name, properties: opened.append((name, properties)))
+    monkeypatch.setattr(tables, "update_iceberg", lambda *_: iter(()))
+    execute(archive_url, iceberg_conn_id="lake")
+    assert opened == [("default", {"uri": "https://catalog", "credential": "id:secret", "warehouse": "lake"})]
