@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 _MAX_VALUE_CHARS = 64 * 1024 * 1024
 _MAX_DEPTH = 100  # of what goes into the manifest, which every reader must be able to parse
+_MAX_VALUES = 2_000_000  # of what is held whole: parsed, an empty list takes twenty times its bytes
 _WHITE_SPACE = " \t\r\n"
 _STRING_OR_WHITE_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
 
@@ -39,6 +40,8 @@ def split_page(body: bytes, field: str) -> JsonPage:
     :param field: name of the list of records.
     :raises InvalidBodyError: it is not a JSON object with such a list of objects.
     """
+    if _has_many_values(body):
+        raise InvalidBodyError(f"The JSON body has more than {_MAX_VALUES} values")
     try:
         page = _split_quickly(body, field)
     except KeyError:
@@ -99,12 +102,19 @@ def read_envelope(raw: bytes | str) -> Any:
     """
     Parse JSON with decimals as strings.
 
-    :raises ValueError: it is not JSON.
+    :raises ValueError: it is not JSON, or more of it than is ever meant.
     :raises RecursionError: it is nested too deeply to be written again.
     """
+    if _has_many_values(raw):
+        raise ValueError("too many values")
     value = json.loads(raw, parse_float=str, parse_int=_read_int, parse_constant=_refuse_constant)
     _refuse_deep(value)
     return value
+
+
+def _has_many_values(raw: bytes | str) -> bool:
+    marks: Any = ",[{" if isinstance(raw, str) else (b",", b"[", b"{")  # those within strings too: it is a bound
+    return len(raw) > _MAX_VALUES and sum(map(raw.count, marks)) > _MAX_VALUES
 
 
 def _refuse_deep(value: Any) -> None:
