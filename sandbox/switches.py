@@ -86,7 +86,10 @@ class LangdockSwitches(Switches):
 
     vendor: ClassVar[str] = "Langdock"
 
-    rows: int | None = switch(None, "data rows; may be millions; default about 12, which varies by day; 0: empty day")
+    rows: int | None = switch(
+        None,
+        "data rows; may be millions; default: as the usage of about 12 people makes them; 0: empty day",
+    )
     months_back: int = switch(12, "how far back an export may begin; 0: no limit")
     byok: bool = switch(False, "bring-your-own-key columns, and group_by=deployment")
     user_data: bool = switch(True, "user_data=0: the columns that identify users are absent")

@@ -14,7 +14,7 @@ from itertools import groupby
 from typing import TYPE_CHECKING, TypeVar
 
 from airflow_usage_provider.archive.keys import MANIFEST_NAME, ArchiveKey, ArchiveLocation, Series
-from airflow_usage_provider.archive.manifest import Manifest
+from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest
 from airflow_usage_provider.archive.objects import ROOT
 from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
 
@@ -27,7 +27,6 @@ if TYPE_CHECKING:
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
-MAX_MANIFEST_BYTES = 16 * 1024 * 1024
 _HERE = ArchiveLocation("", "")  # names within an archive are keys without a prefix
 
 

@@ -237,11 +237,12 @@ def test_names_of_people_are_shown_as_they_are_and_control_characters_are_not(
     run: Run, s3_client: Any, tmp_path: Path
 ) -> None:
     shelf = Shelf(s3_client, "archive")
-    shelf.store(1, '{"user_id":"Zo\u00eb\u202e","n":"\x9b1m"}\n'.encode(), 1, series=USERS, columns="user_id n")
+    body = '{"customer_identifier":"Zo\u00eb\u202e","n":"\x9b1m"}\n'.encode()
+    shelf.store(1, body, 1, series=USERS, columns="customer_identifier n")
     shelf.store(1, b"", 0, series=USERS)
     archive = str(download(shelf.read_all(), tmp_path / "other").folder)
     _, out, _ = run("diff", "2026-01-01", "1", "2", archive=archive)
-    assert out == '- user_id=Zoë\\u202e {"user_id": "Zoë\\u202e", "n": "\\x9b1m"}\n'
+    assert out == '- customer_identifier=Zoë\\u202e {"customer_identifier": "Zoë\\u202e", "n": "\\x9b1m"}\n'
 
 
 @pytest.mark.parametrize(
