@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -13,9 +15,15 @@ from blocks import find_blocks
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 #: A text of every block by its page, and of pages whose blocks are run elsewhere the test that does.
 RUN_HERE = {
-    "README.md": ["the DAGs of airflow-usage-provider", "LangdockExportSensor", "get_users_df", "AcmeInvoices"],
+    "README.md": [
+        "the DAGs of airflow-usage-provider",
+        "LangdockExportSensor",
+        "get_users_df",
+        "chargeback",
+        "AcmeInvoices",
+    ],
     "docs/deployment/celery.md": ["airflow_local_settings"],
-    "docs/deployment/managed.md": ["the DAGs of airflow-usage-provider"],
+    "docs/deployment/managed.md": ["the DAGs of"],
     "docs/deployment/scale.md": ["ACCOUNTS"],
 }
 RUN_ELSEWHERE: dict[str, str] = {}
@@ -43,7 +51,7 @@ def test_the_dag_of_ones_own_is_a_dag():
 
 @pytest.mark.parametrize("page", ["README.md", "docs/deployment/managed.md"])
 def test_the_file_for_services_without_bundles_serves_both_dags(page):
-    code = block("the DAGs of airflow-usage-provider", page)
+    code = block("the DAGs of", page)
     pytest.importorskip("airflow_usage_provider.dags.langdock_usage_daily", reason="only a wheel has its DAGs inside")
     names: dict[str, object] = {}
     exec(code, names)
@@ -90,3 +98,43 @@ def test_the_settings_of_the_celery_page_import_early_and_change_one_dag(monkeyp
     names["task_policy"](task)
     names["task_policy"](other)
     assert (task.retry_delay, other.retry_delay) == (timedelta(minutes=1), timedelta(minutes=5))
+
+
+PRODUCER = """
+from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
+
+with DAG("produce", schedule=None):
+    LangdockExportToS3Operator(task_id="archive", archive_url="{url}", usage_date="{day}")
+DAG("named_as_its_uri", schedule=Asset("langdock/acme/api_keys"))
+"""
+QUEUED = """
+from airflow.models.asset import AssetDagRunQueue
+from airflow.utils.session import create_session
+with create_session() as session:
+    print(sorted({row.target_dag_id for row in session.query(AssetDagRunQueue)}))
+"""
+
+
+@pytest.mark.slow
+def test_what_waits_for_assets_is_triggered_but_for_the_asset_whose_name_is_taken_for_its_uri(
+    connect_vendors, archive_url, tmp_path, monkeypatch
+):
+    connect_vendors()
+    (tmp_path / "dags").mkdir()
+    producer = PRODUCER.format(url=archive_url, day=DAY)
+    (tmp_path / "dags" / "waiting.py").write_text(block("chargeback") + producer)
+    bundles = [
+        {
+            "name": "dags-folder",
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(tmp_path / "dags")},
+        }
+    ]
+    monkeypatch.setenv("AIRFLOW_HOME", str(tmp_path))
+    monkeypatch.setenv("AIRFLOW__DATABASE__SQL_ALCHEMY_CONN", f"sqlite:///{tmp_path}/airflow.db")
+    monkeypatch.setenv("AIRFLOW__CORE__DAGS_ARE_PAUSED_AT_CREATION", "False")
+    monkeypatch.setenv("AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST", json.dumps(bundles))
+    for command in (["db", "migrate"], ["dags", "reserialize"], ["dags", "test", "produce"]):
+        subprocess.run([sys.executable, "-m", "airflow", *command], check=True, capture_output=True)
+    answer = subprocess.run([sys.executable, "-c", QUEUED], check=True, capture_output=True, text=True)
+    assert answer.stdout.splitlines()[-1] == "['chargeback', 'chargeback_acme']"
