@@ -16,7 +16,7 @@ DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 #: A text of every block by its page, and of pages whose blocks are run elsewhere the test that does.
 RUN_HERE = {
     "README.md": [
-        "the DAGs of airflow-usage-provider",
+        "the DAGs of",
         "LangdockExportSensor",
         "get_users_df",
         "chargeback",
