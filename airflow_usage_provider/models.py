@@ -42,10 +42,12 @@ class UsageWindow:
 
     :param usage_date: the day.
     :param timezone: IANA name of the zone whose midnights bound the day.
+    :param days: how many days it is long, where a vendor is asked for many at once; a snapshot is of one.
     """
 
     usage_date: date
     timezone: str = "UTC"
+    days: int = 1
 
     @classmethod
     def parse(cls, usage_date: str | date, timezone: str = "UTC") -> UsageWindow:
@@ -64,8 +66,8 @@ class UsageWindow:
 
     @property
     def end(self) -> datetime:
-        """First instant after the day, aware."""
-        return datetime.combine(self.usage_date + timedelta(days=1), time(), load_zone(self.timezone))
+        """First instant after the last day, aware."""
+        return datetime.combine(self.usage_date + timedelta(days=self.days), time(), load_zone(self.timezone))
 
     def as_dict(self) -> dict[str, str]:
         """Shape of ``window_requested`` in a manifest."""
