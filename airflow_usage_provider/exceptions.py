@@ -8,6 +8,7 @@
     │   ├── AuthenticationError       the key was refused or lacks a scope
     │   ├── RequestRejectedError      the vendor refuses this very request
     │   │   └── ExportTooLargeError   more rows than the vendor exports at once
+    │   ├── UnreadableValueError      money that cannot be read as money; nothing is guessed
     │   └── ArchiveAccessError        no such bucket, or S3 refuses the credentials
     └── TransientError                try again later
         ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
@@ -104,6 +105,10 @@ class RequestRejectedError(FatalError):
 
 class ExportTooLargeError(RequestRejectedError):
     """The window holds more rows than the vendor exports at once."""
+
+
+class UnreadableValueError(FatalError):
+    """Money cannot be read as money, and a sum without it would be wrong."""
 
 
 class ArchiveAccessError(FatalError):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 from contextlib import closing, contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING, NoReturn, TypeAlias
+from typing import TYPE_CHECKING, Any, NoReturn, TypeAlias
 
 from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import FolderObjects, S3Objects
@@ -87,6 +87,16 @@ def open_objects(options: argparse.Namespace) -> Iterator[Objects]:
         yield FolderObjects(Path(options.archive))
         return
     location = ArchiveLocation.parse(options.archive)
+    with closing(make_client(options)) as client:
+        yield S3Objects(client, location)
+
+
+def make_client(options: argparse.Namespace) -> Any:
+    """
+    Return an S3 client, with boto3's usual credential chain.
+
+    :raises ConfigurationError: the settings do not hold together.
+    """
     import boto3
     from botocore.config import Config
     from botocore.exceptions import BotoCoreError
@@ -100,9 +110,7 @@ def open_objects(options: argparse.Namespace) -> Iterator[Objects]:
     )
     try:
         session = boto3.Session(profile_name=options.profile, region_name=options.region)
-        client = session.client("s3", endpoint_url=options.endpoint_url, config=settings)
+        return session.client("s3", endpoint_url=options.endpoint_url, config=settings)
     except (BotoCoreError, ValueError) as error:
         step = "Correct --profile, --region, --endpoint-url or the AWS settings of this machine."
         raise ConfigurationError(str(error), next_step=step) from None
-    with closing(client):
-        yield S3Objects(client, location)
