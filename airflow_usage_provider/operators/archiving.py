@@ -61,9 +61,9 @@ class Archiving:
         context: Mapping[str, Any],
         retries: int | None,
         lookback_days: int,
+        new_question: str,
+        conn_id: str | None,
         log: Any,
-        new_question: str = "refuse",
-        conn_id: str | None = None,
     ) -> None:
         self._archive = archive
         self._context = context

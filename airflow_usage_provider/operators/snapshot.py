@@ -169,6 +169,15 @@ class UsageSnapshotToS3Operator(BaseOperator):
         today = datetime.now(UTC).astimezone(load_zone(newest.timezone)).date()
         return plan_days(newest, lookback_days, horizon=cls.oldest_day(today))
 
+    @classmethod
+    def check_stream(cls, window: UsageWindow, **stream: Any) -> None:
+        """
+        Refuse a stream that the vendor does not have, before a run begins.
+
+        :param stream: arguments of the operator: ``stream``, and what else a DAG names it by.
+        :raises ConfigurationError: there is none.
+        """
+
     def execute(self, context: Mapping[str, Any]) -> list[dict[str, Any]]:
         """Archive every day of the look-back."""
         self._is_running = True
@@ -194,8 +203,6 @@ class UsageSnapshotToS3Operator(BaseOperator):
         with closing(self.get_hook()) as hook:
             streams = self.open_streams(hook, windows)
             archive = self._open_archive()
-            if streams:
-                archive.survey(Series(self.vendor, hook.account, streams[0].name), windows)
             archiving = Archiving(
                 archive,
                 context=context,
@@ -205,6 +212,8 @@ class UsageSnapshotToS3Operator(BaseOperator):
                 conn_id=getattr(hook, "conn_id", None),
                 log=self.log,
             )
+            for name in {stream.name for stream in streams}:
+                archive.survey(Series(self.vendor, hook.account, name), windows)
             outcomes = call_in_flight(
                 partial(self._archive_day, archiving, hook),
                 list(zip(windows, streams, strict=True)),
