@@ -148,6 +148,11 @@ S3 = [
     Fault("wrong AWS key", "", "ArchiveAccessError", 0, s3={"password": "wrong"}),
     Fault("bucket may only be read", "", "ArchiveAccessError", 1, s3={"login": "reader", "password": "readersecret"}),
     Fault("S3 away", "", "ArchiveUnavailableError", 0, s3={"endpoint_url": "dead"}),
+    Fault("store knows no checksums", "", "ArchiveAccessError", 1, s3={"writes": "501 NotImplemented"}),
+    Fault("store knows no checksums, as 400", "", "ArchiveAccessError", 1, s3={"writes": "400 InvalidArgument"}),
+    Fault("store takes only so much at once", "", "ArchiveUnavailableError", 1, s3={"writes": "503 SlowDown"}),
+    Fault("a code nobody knows", "", "ArchiveUnavailableError", 1, s3={"writes": "400 Novelty"}),
+    Fault("the role's keys have expired", "", "ArchiveUnavailableError", 1, s3={"writes": "400 ExpiredToken"}),
 ]
 TABLES = {
     "Keywords AI": (KeywordsAIUsersToS3Operator, KEYWORDSAI),
@@ -173,12 +178,18 @@ def waits(monkeypatch):
 
 
 @pytest.fixture
-def break_s3(set_connection, s3_server, dead_url):
-    """Change the AWS connection."""
+def break_s3(set_connection, s3_server, dead_url, canned_server, canned):
+    """Change the AWS connection; ``writes`` leads to a store without objects that answers so to what is written."""
 
     def _break(changes: dict[str, str]) -> None:
+        endpoint_url = dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url
+        if "writes" in changes:
+            status, code = changes["writes"].split()
+            nothing = canned(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+            error = canned(int(status), f"<Error><Code>{code}</Code></Error>".encode())
+            endpoint_url = canned_server([nothing, nothing, error]).url
         extra = {
-            "endpoint_url": dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url,
+            "endpoint_url": endpoint_url,
             "region_name": "us-east-1",
             "config_kwargs": {"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}},
         }
