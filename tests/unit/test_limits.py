@@ -14,6 +14,7 @@ from airflow_usage_provider.http import download, exchange
 from airflow_usage_provider.models import UsageWindow
 from airflow_usage_provider.records import csv as csv_records
 from airflow_usage_provider.records import json as json_records
+from airflow_usage_provider.records import walk
 from airflow_usage_provider.vendors.keywordsai import api as keywordsai
 from airflow_usage_provider.vendors.keywordsai import streams as keywordsai_users
 from airflow_usage_provider.vendors.langdock import api as langdock
@@ -46,7 +47,7 @@ def client_to(connect: Any, client_options: dict[str, Any]) -> Iterator[Callable
         (exchange, "CHUNK", MIB),
         (csv_records, "_MAX_HEADER_BYTES", MIB),
         (json_records, "_MAX_VALUE_CHARS", 64 * MIB),
-        (keywordsai_users, "MAX_PAGES", 100_000),
+        (walk, "MAX_PAGES", 100_000),
     ],
 )
 def test_a_bound_has_the_value_that_is_promised(module: Any, name: str, value: int) -> None:
@@ -85,7 +86,7 @@ def test_the_longest_wait_a_vendor_may_ask_for_is_kept_and_no_longer_one(client_
 def test_a_listing_has_a_last_page(
     connect: Any, client_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
-    monkeypatch.setattr(keywordsai_users, "MAX_PAGES", last)
+    monkeypatch.setattr(walk, "MAX_PAGES", last)
     vendor = keywordsai.KeywordsAI(connect("sk-acme;users=25"), **client_options)
     chunks = keywordsai_users.KeywordsAIUsers(vendor, keywordsai.UsersQuery(window=WINDOW, page_size=10)).read()
     try:
