@@ -14,6 +14,7 @@ from sandbox.demo import archive_days, await_dags, change, describe_environment
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in range(30, 0, -1)]
+ACCOUNT = "Müller GmbH"
 ENDED = ("success", "failed")
 
 
@@ -22,12 +23,10 @@ def airflow(running_sandbox, s3_server, tmp_path_factory):
     environment = describe_environment(running_sandbox, s3_server)
     langdock = json.loads(environment["AIRFLOW_CONN_LANGDOCK_DEFAULT"])
     environment |= {
-        "AIRFLOW_CONN_LANGDOCK_MÜLLER": json.dumps(
-            {**langdock, "extra": {**langdock["extra"], "account": "Müller GmbH"}}
-        ),
+        "AIRFLOW_CONN_LANGDOCK_TWO": json.dumps({**langdock, "extra": {**langdock["extra"], "account": ACCOUNT}}),
         "AIRFLOW_CONN_LANGDOCK_BROKEN": json.dumps({**langdock, "password": "nonsense"}),
         "AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL": f"s3://{s3_server.bucket}/backfill",
-        "AIRFLOW__USAGE_PROVIDER__LANGDOCK_CONN_IDS": "langdock_broken,langdock_müller,langdock_default",
+        "AIRFLOW__USAGE_PROVIDER__LANGDOCK_CONN_IDS": "langdock_broken,langdock_two,langdock_default",
         "AIRFLOW__USAGE_PROVIDER__LANGDOCK_STREAMS": "api_keys",
         "AIRFLOW__USAGE_PROVIDER__LOOKBACK_DAYS": "0",
     }
