@@ -131,8 +131,8 @@ def archive_days(airflow: AirflowStandalone, days: list[date], dag_ids: Sequence
 
 
 def change(airflow: AirflowStandalone, method: str, path: str, document: dict[str, Any]) -> None:
-    """Call the API to change something, again for a minute while others hold SQLite's only lock."""
-    deadline = time.monotonic() + 60
+    """Call the API to change something, again for some minutes while others hold SQLite's only lock."""
+    deadline = time.monotonic() + 240
     while True:
         try:
             airflow.api(method, path, document)
