@@ -19,6 +19,7 @@
         ├── IncompleteSnapshotError   what came is not all there is; nothing was committed
         │   └── ListingChangedError   records moved between pages while they were read
         ├── SnapshotConflictError     another run archived the same day in the meantime
+        ├── TableConflictError        another run has replaced the same table in the meantime
         ├── ArchiveUnavailableError   S3 does not answer, or answers 5xx
         ├── ArchiveCorruptError       an object of the archive is not what its manifest says
         └── UnforeseenError           none of these: only its type and place are told
@@ -167,6 +168,10 @@ class ListingChangedError(IncompleteSnapshotError):
 
 class SnapshotConflictError(TransientError):
     """Another run archived the same day in the meantime."""
+
+
+class TableConflictError(TransientError):
+    """Another run has replaced the same table in the meantime."""
 
 
 class ArchiveUnavailableError(TransientError):

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.cli.month import month_options, narrow, open_shelf, read_as_of, read_month
+from airflow_usage_provider.cli.month import month_options, narrow, open_shelf, read_month
 from airflow_usage_provider.cli.options import archive_options
-from airflow_usage_provider.cli.terminal import print_line
-from airflow_usage_provider.cli.words import printable
+from airflow_usage_provider.cli.terminal import print_line, printable
 from airflow_usage_provider.tables.focus import VERSIONS
 from airflow_usage_provider.tables.focusfiles import FORMATS, write_focus
 
@@ -23,7 +22,7 @@ def add_parser(commands: Commands) -> None:
     parser = commands.add_parser(
         "focus", parents=[archive_options(), month_options()], help="write a month's charges as FOCUS"
     )
-    parser.add_argument("--to", metavar="PLACE", required=True, help="tables_url: a folder, or s3://bucket/prefix")
+    parser.add_argument("--to", metavar="URL|FOLDER", help="where to (default: tables/ in the archive)")
     parser.add_argument("--spec", choices=VERSIONS, default=VERSIONS[0], help="version (default %(default)s)")
     parser.add_argument("--format", choices=FORMATS, default=FORMATS[0], help="of the files (default %(default)s)")
     parser.add_argument("--names", action="store_true", help="write principals' names too, which are personal data")
@@ -32,7 +31,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(objects: Objects, options: argparse.Namespace) -> int:
     """Write the month, and print what was written with its totals."""
-    with open_shelf(options, options.to) as shelf:
+    with open_shelf(options, options.to or f"{options.archive.rstrip('/')}/tables") as shelf:
         files = write_focus(
             objects,
             read_month(options),
@@ -41,7 +40,7 @@ def run(objects: Objects, options: argparse.Namespace) -> int:
             file_format=options.format,
             names=options.names,
             selection=narrow(options),
-            as_of=read_as_of(options),
+            as_of=options.as_of,
         )
         for file in files:
             totals = ", ".join(f"{total:f} {currency}" for currency, total in sorted(file.totals.items()))

@@ -2,20 +2,21 @@
 
 from __future__ import annotations
 
-from contextlib import closing, contextmanager
-from datetime import UTC, date, datetime, time, timedelta
+import argparse
+from contextlib import contextmanager
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import ArchiveLocation
-from airflow_usage_provider.cli.options import Parser, make_client, parse_date
+from airflow_usage_provider.archive.objects import S3Objects
+from airflow_usage_provider.cli.options import Parser, open_objects, parse_as_of
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.shelf import FolderShelf, S3Shelf
 
 if TYPE_CHECKING:
-    import argparse
     from collections.abc import Iterator
 
     from airflow_usage_provider.tables.shelf import Shelf
@@ -26,7 +27,7 @@ def month_options() -> Parser:
     parser = Parser(add_help=False)
     parser.add_argument("--month", metavar="YYYY-MM", required=True, help="calendar month of usage dates")
     parser.add_argument(
-        "--as-of", metavar="YYYY-MM-DD", type=parse_date, help="what was known at the end of that day, UTC"
+        "--as-of", metavar="TIME", type=parse_as_of, help="what was known then; a day means its end in UTC"
     )
     return parser
 
@@ -43,12 +44,6 @@ def read_month(options: argparse.Namespace) -> Month:
     return month
 
 
-def read_as_of(options: argparse.Namespace) -> datetime | None:
-    """Return the end of the day that was asked for."""
-    day: date | None = options.as_of
-    return datetime.combine(day, time.max, UTC) if day else None
-
-
 def narrow(options: argparse.Namespace) -> Selection:
     """Return whose money was asked for."""
     return Selection(vendor=options.vendor, account=options.account)
@@ -56,10 +51,11 @@ def narrow(options: argparse.Namespace) -> Selection:
 
 @contextmanager
 def open_shelf(options: argparse.Namespace, place: str) -> Iterator[Shelf]:
-    """Open the folder or bucket something is written to."""
+    """Open the folder or bucket something is written to, which is reached as the archive is."""
     if "://" not in place:
         yield FolderShelf(Path(place))
         return
-    location = ArchiveLocation.parse(place)
-    with closing(make_client(options)) as client:
-        yield S3Shelf(client, location)
+    with open_objects(argparse.Namespace(**{**vars(options), "archive": place})) as objects:
+        if not isinstance(objects, S3Objects):
+            raise TypeError(objects)
+        yield S3Shelf(objects.client, ArchiveLocation.parse(place), objects.extra)

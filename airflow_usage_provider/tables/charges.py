@@ -11,7 +11,8 @@ from dataclasses import dataclass, field
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.catalog import Selection, find_part, load_catalog, map_in_order, read_answer
+from airflow_usage_provider.archive.catalog import Selection, find_part, load_catalog, read_answer
+from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.archive.parts import raw_chunks
 from airflow_usage_provider.exceptions import ArchiveCorruptError, InvalidBodyError, UnreadableValueError
 from airflow_usage_provider.models import UsageWindow
