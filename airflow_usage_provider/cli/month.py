@@ -59,3 +59,17 @@ def open_shelf(options: argparse.Namespace, place: str) -> Iterator[Shelf]:
         if not isinstance(objects, S3Objects):
             raise TypeError(objects)
         yield S3Shelf(objects.client, ArchiveLocation.parse(place), objects.extra)
+
+
+def read_text(options: argparse.Namespace, place: str) -> bytes:
+    """
+    Return the bytes of a small file, in a folder or a bucket.
+
+    :raises ConfigurationError: there is none.
+    """
+    folder, _, name = place.rpartition("/")
+    with open_shelf(options, folder or ("/" if place.startswith("/") else ".")) as shelf:
+        body = shelf.read(name)
+    if body is None:
+        raise ConfigurationError(f"There is no file {place}", next_step="Name one that is there.")
+    return body
