@@ -7,13 +7,14 @@ an archive explains itself without the package of the vendor that wrote it. Noth
 from __future__ import annotations
 
 import json
+import math
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from datetime import UTC, date, datetime, time
+from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from types import MappingProxyType
-from typing import Any, Self
+from typing import Any, Self, cast
 
 from airflow_usage_provider.exceptions import ConfigurationError
 
@@ -30,10 +31,25 @@ COLUMN_ROLES: Mapping[str, tuple[str, ...]] = {
 }
 #: The roles that hold a value of their own; ``currency`` may also name a column.
 VALUE_ROLES = ("currency", "cost_scale", "principal_kind", "charges")
+#: A role that says nothing without another.
+_COMPANY = {
+    "cost": "currency",
+    "currency": "cost",
+    "cost_scale": "cost",
+    "charges": "cost",
+    "principal": "principal_kind",
+    "principal_kind": "principal",
+    "principal_name": "principal",
+}
 PRINCIPAL_KINDS = ("user", "api_key", "project", "agent", "model")
 _CURRENCY = re.compile(r"[A-Z]{3}", re.ASCII)
 _NUMERAL = re.compile(r"[+-]?(?:\d+\.?\d*|\.\d+)(?:[eE][+-]?\d{1,9})?", re.ASCII)
+_EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MOST_DIGITS = 1000  # of a number written out; beyond, nobody meant it, and writing it out takes for ever
+_ZONE = r"(?: ?(?:Z|UTC|[+-]\d{2}(?::?\d{2})?))?"
+_TIME = re.compile(rf"\d{{4}}-\d{{2}}-\d{{2}}(?:[T ]\d{{2}}:\d{{2}}(?::\d{{2}}(?:\.\d+)?)?{_ZONE})?", re.ASCII)
+_DATE = re.compile(rf"(\d{{4}}-\d{{2}}-\d{{2}})(?:[T ]00:00(?::00(?:\.0+)?)?{_ZONE})?", re.ASCII)
+_SECONDS = range(10**9, 10**10)  # since 1970: of the years 2001 to 2286. Not milliseconds, and not 20261120
 _FLAGS = {"true": True, "false": False, "1": True, "0": False}
 
 
@@ -64,9 +80,11 @@ class StreamSchema:
         given: object = self.identity
         if isinstance(given, str):
             _refuse(f"identity is the text {given!r}", f"Give a tuple: ({given!r},).")
+        object.__setattr__(self, "columns", _freeze("columns", self.columns))
+        object.__setattr__(self, "roles", _freeze("roles", self.roles))
+        if not isinstance(given, list | tuple) or len(set(map(str, given))) != len(given):
+            _refuse(f"identity is {given!r}", "Give a tuple of columns, each once.")
         object.__setattr__(self, "identity", tuple(self.identity))
-        object.__setattr__(self, "columns", MappingProxyType(dict(self.columns)))
-        object.__setattr__(self, "roles", MappingProxyType(dict(self.roles)))
         for name, kind in self.columns.items():
             if kind not in KINDS:
                 _refuse(
@@ -77,7 +95,9 @@ class StreamSchema:
                 _refuse(f"identity names {name!r}, which is no column", "Declare it among the columns.")
         for role, value in self.roles.items():
             self._check_role(role, value)
-        self._check_company()
+        for role in self.roles:
+            if (other := _COMPANY.get(role, role)) not in self.roles:
+                _refuse(f"role {role!r} is given without {other!r}", f"Give {other} too, or leave {role} out.")
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.identity, dict(self.columns), dict(self.roles))
@@ -96,10 +116,18 @@ class StreamSchema:
 
         :raises ConfigurationError: it does not hold together.
         """
-        columns = {str(name): kind if kind in KINDS else "text" for name, kind in document.get("columns", {}).items()}
-        known = (*COLUMN_ROLES, *VALUE_ROLES)
-        roles = {role: str(value) for role, value in document.get("roles", {}).items() if role in known}
-        return cls(tuple(map(str, document.get("identity", ()))), columns, roles)
+        columns, roles = (document.get(name) or {} for name in ("columns", "roles"))
+        if not isinstance(columns, Mapping) or not isinstance(roles, Mapping):
+            _refuse("columns or roles of the manifest are no object", "Run usage-archive verify.")
+        columns = {str(name): kind if kind in KINDS else "text" for name, kind in columns.items()}
+        bare = cls(document.get("identity") or (), columns)
+        known = {role: value for role, value in roles.items() if bare._can_play(role, value)}
+        if "cost_scale" in roles and "cost_scale" not in known:
+            known.pop("cost", None)  # without its scale, a cost is another one
+        while lonely := [role for role in known if _COMPANY.get(role, role) not in known]:
+            for role in lonely:
+                del known[role]
+        return cls(bare.identity, columns, known)
 
     @property
     def cost_scale(self) -> Decimal:
@@ -109,6 +137,13 @@ class StreamSchema:
     def kind(self, name: str) -> str:
         """Return the kind of a column; ``text`` if it is not declared."""
         return self.columns.get(name, "text")
+
+    def _can_play(self, role: str, value: Any) -> bool:
+        try:
+            self._check_role(role, value)
+        except ConfigurationError:
+            return False
+        return isinstance(value, str)
 
     def _check_role(self, role: str, value: str) -> None:
         if role not in COLUMN_ROLES and role not in VALUE_ROLES:
@@ -129,21 +164,6 @@ class StreamSchema:
         elif role == "charges" and not value.strip():
             _refuse("charges is empty", "Name the pot of money, or leave the role out.")
 
-    def _check_company(self) -> None:
-        """Refuse a role that says nothing without another."""
-        needs = {
-            "cost": "currency",
-            "currency": "cost",
-            "cost_scale": "cost",
-            "charges": "cost",
-            "principal": "principal_kind",
-            "principal_kind": "principal",
-            "principal_name": "principal",
-        }
-        for role, other in needs.items():
-            if role in self.roles and other not in self.roles:
-                _refuse(f"role {role!r} is given without {other!r}", f"Give {other} too, or leave {role} out.")
-
 
 def parse_value(kind: str, value: Any) -> Any:
     """
@@ -151,18 +171,23 @@ def parse_value(kind: str, value: Any) -> Any:
 
     :param kind: one of :data:`KINDS`.
     :param value: text of a CSV cell, or a JSON value with decimals as ``Decimal`` or text.
-    :return: None for null and the empty cell; else ``text`` and ``json`` as ``str``, ``flag`` as ``bool``, ``date`` as
-        ``date``, ``time`` as aware ``datetime``, ``count`` as ``int`` of any size, ``number`` as ``float``, ``money``
-        as ``Decimal``.
-    :raises ValueError: it cannot be read as that.
+    :return: None for null and the empty cell, also one of blanks unless it is text; else ``text`` and ``json`` as
+        ``str``, ``flag`` as ``bool``, ``date`` as ``date``, ``time`` as aware ``datetime`` (UTC where it names no zone,
+        None for 0), ``count`` as ``int`` of any size, ``number`` as ``float``, ``money`` as ``Decimal``.
+    :raises ValueError: it cannot be read as that: it has separators, a sign of a currency, letters, is not finite, has
+        more than 1,000 digits, or is a time in an order that is not ISO 8601's.
     """
-    if value is None or value == "":
+    if value is None or value == "" or (isinstance(value, str) and kind not in ("text", "json") and value.isspace()):
         return None
     return _PARSERS[kind](value)
 
 
 def value_at(record: Mapping[str, Any], name: str) -> Any:
-    """Return a column of a record; of a name with dots that is no member itself, the value at that path, or None."""
+    """
+    Return a column of a record; of a name with dots that is no member itself, the value at that path, or None.
+
+    A path leads through objects. What is in a list is no column: a vendor's stream makes a record of each member.
+    """
     if name in record:
         return record[name]
     value: Any = record
@@ -174,7 +199,11 @@ def value_at(record: Mapping[str, Any], name: str) -> Any:
 
 
 def _parse_text(value: Any) -> str:
-    return value if isinstance(value, str) else _to_json(value)
+    if not isinstance(value, str):
+        is_json = isinstance(value, dict | list | bool)
+        value = json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str) if is_json else str(value)
+    text: str = value
+    return text if text.isascii() else text.encode("utf-8", "backslashreplace").decode()  # half an emoji as its escape
 
 
 def _parse_flag(value: Any) -> bool:
@@ -184,55 +213,54 @@ def _parse_flag(value: Any) -> bool:
     return flag
 
 
-def _parse_number(value: Any) -> Decimal:
+def _parse_decimal(value: Any) -> Decimal:
     text = "" if isinstance(value, bool | dict | list) else str(value).strip(" ")
     if not _NUMERAL.fullmatch(text):
         raise ValueError("not a plain number")
     if len(text) > _MOST_DIGITS or abs((number := Decimal(text)).adjusted()) > _MOST_DIGITS:
-        raise ValueError(f"a number of more than {_MOST_DIGITS} digits")
+        raise ValueError(f"a number of more than {_MOST_DIGITS:,} digits")
     return number
 
 
 def _parse_count(value: Any) -> int:
-    number = _parse_number(value)
+    number = _parse_decimal(value)
     if number != (whole := int(number)):
         raise ValueError("not a whole number")
     return whole
 
 
+def _parse_number(value: Any) -> float:
+    exact = _parse_decimal(value)
+    number = float(exact)
+    if math.isinf(number) or (number == 0 and exact != 0):
+        raise ValueError("a number beyond what 64 bits hold")
+    return number
+
+
 def _parse_time(value: Any) -> datetime | None:
     """Vendors write times with a blank or a T, in seconds since 1970, and 0 where there is none."""
-    if isinstance(value, bool | dict | list):
-        raise ValueError("not a time")  # noqa: TRY004 - one kind of error for all that cannot be read
-    text = str(value).strip()
-    if text == "0":
-        return None
+    text = "" if isinstance(value, bool | dict | list) else str(value).strip()
     try:
         if _NUMERAL.fullmatch(text):
-            return datetime.fromtimestamp(float(text), UTC)
-        moment = datetime.fromisoformat(text)
-    except (ValueError, OverflowError, OSError):
-        raise ValueError("not a time as ISO 8601 writes it") from None
-    return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+            seconds = _parse_decimal(text)
+            if seconds == 0:
+                return None
+            if int(seconds) in _SECONDS:
+                return _EPOCH + timedelta(microseconds=int(seconds * 1_000_000))
+        elif _TIME.fullmatch(text):
+            moment = datetime.fromisoformat(text.replace("UTC", "Z").replace(" Z", "Z"))
+            return moment.replace(tzinfo=UTC) if moment.tzinfo is None else moment.astimezone(UTC)
+    except (ValueError, OverflowError):
+        pass
+    raise ValueError("not a time as ISO 8601 writes it, nor in seconds since 1970")
 
 
 def _parse_date(value: Any) -> date:
-    text = str(value).strip()
+    match = _DATE.fullmatch(str(value).strip())
     try:
-        moment = datetime.fromisoformat(text)
+        return date.fromisoformat(match[1] if match else "")
     except ValueError:
         raise ValueError("not a date as YYYY-MM-DD") from None
-    if moment.time() != time():
-        raise ValueError("a time within a day, not a date")
-    return moment.date()
-
-
-def _to_json(value: Any) -> str:
-    return json.dumps(value, ensure_ascii=False, separators=(",", ":"), default=str) if _is_json(value) else str(value)
-
-
-def _is_json(value: Any) -> bool:
-    return isinstance(value, dict | list | bool)
 
 
 _PARSERS = {
@@ -242,9 +270,16 @@ _PARSERS = {
     "date": _parse_date,
     "time": _parse_time,
     "count": _parse_count,
-    "number": lambda value: float(_parse_number(value)),
-    "money": _parse_number,
+    "number": _parse_number,
+    "money": _parse_decimal,
 }
+
+
+def _freeze(name: str, given: object) -> Mapping[str, str]:
+    strings = [each for item in given.items() for each in item] if isinstance(given, Mapping) else [None]
+    if not all(isinstance(each, str) and each for each in strings):
+        _refuse(f"{name} is {given!r}", "Give a dict of strings that are not empty.")
+    return MappingProxyType(dict(cast("Mapping[str, str]", given)))
 
 
 def _refuse(what: str, next_step: str) -> None:

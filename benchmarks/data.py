@@ -82,7 +82,7 @@ class UserData:
 
     @cached_property
     def _templates(self) -> list[bytes]:
-        users, frame = Users(7, "bench", "prod"), Frame("daily", DAY)
+        users, frame = Users(7, "bench", "prod", everyone=True), Frame("daily", DAY)
         templates = []
         for index in range(1000):
             row = users_row(users, index, frame, KeywordsAISwitches())

@@ -6,6 +6,7 @@ file of millions. Values are text, numbers, None, Decimal for money, and dicts f
 
 from __future__ import annotations
 
+from collections import defaultdict
 from dataclasses import dataclass
 from datetime import date, timedelta
 from decimal import Decimal
@@ -13,9 +14,10 @@ from functools import cached_property
 from typing import TYPE_CHECKING, Any
 
 from sandbox.data import MODELS, dice, draw_name, draw_uuid
+from sandbox.ledger import DEPLOYMENTS, SOURCES, TEAM, Event, Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
     from sandbox.switches import LangdockSwitches
 
@@ -36,6 +38,20 @@ NAMES = (
     "plain",
 )
 TOKEN_COLUMNS = ("prompt_tokens", "completion_tokens", "cached_prompt_tokens", "cache_creation_tokens")
+SUBJECTS = {  # what of an event a row of each stream is about
+    "users": "member",
+    "agents": "agent",
+    "api_keys": "key",
+    "projects": "project",
+    "models": "model",
+    "workflows": "workflow",
+}
+GROUPS: dict[str | None, tuple[object, ...]] = {
+    None: (None,),
+    "model": tuple(range(len(MODELS))),
+    "source": SOURCES,
+    "deployment": DEPLOYMENTS,
+}
 
 
 @dataclass(frozen=True)
@@ -51,34 +67,55 @@ class Question:
     revision: int
     switches: LangdockSwitches
 
+    @property
+    def is_sized(self) -> bool:
+        """Whether the number of rows was asked for; otherwise they are those the first team's usage makes."""
+        return self.switches.rows is not None
+
     @cached_property
     def days(self) -> tuple[date, ...]:
         """The days of the window, both ends included."""
         return tuple(self.first + timedelta(days=n) for n in range((self.last - self.first).days + 1))
 
-    def identify(self, index: int) -> str:
-        """A UUID whose last group is the row's own number."""
-        return draw_uuid(self.seed, self.account, self.stream, index)[:24] + SERIAL
+    @cached_property
+    def subjects(self) -> tuple[Subject, ...]:
+        """Whom and what the rows are about, when their number was not asked for."""
+        found: defaultdict[tuple[int, int], list[Event]] = defaultdict(list)
+        groups = GROUPS[self.group_by]
+        for event in self.events(0):
+            if (number := getattr(event, SUBJECTS[self.stream])) is not None:
+                found[number, groups.index(getattr(event, self.group_by) if self.group_by else None)].append(event)
+        return tuple(Subject(*key, tuple(found[key])) for key in sorted(found))
 
-    def name(self, index: int) -> str:
+    def events(self, team: int) -> Iterator[Event]:
+        """A team's events of the window."""
+        ledger = Ledger(self.seed, self.account, everyone=self.is_sized)
+        return (event for day in self.days for event in ledger.events(team, day, self.revision))
+
+    def subject(self, index: int) -> Subject:
+        """What a row is about; of a file of a given size, any index has one, whose usage may be nothing."""
+        if not self.is_sized:
+            return self.subjects[index] if index < len(self.subjects) else Subject(index, 0, ())
+        groups = GROUPS[self.group_by]
+        number, group = divmod(index, len(groups)) if self.group_by == "model" else (index, index % len(groups))
+        team, own = divmod(number, len(MODELS) if self.stream == "models" else TEAM)
+        wanted = own if self.stream == "models" else number
+        events = (event for event in self.events(team) if getattr(event, SUBJECTS[self.stream]) == wanted)
+        if self.group_by:
+            events = (event for event in events if getattr(event, str(self.group_by)) == groups[group])
+        return Subject(number, group, tuple(events))
+
+    def identify(self, number: int) -> str:
+        """A UUID whose last group is the number of its subject."""
+        return draw_uuid(self.seed, self.account, self.stream, number)[:24] + self.serial(number)
+
+    def serial(self, number: int) -> str:
+        """A subject's number, or where it is written."""
+        return SERIAL if self.is_sized else f"{number:012d}"
+
+    def name(self, number: int) -> str:
         """A name as users type them, the same on every day."""
-        return NAMES[(index + dice(self.seed, self.account, self.stream, "names").randrange(len(NAMES))) % len(NAMES)]
-
-    def measure(self, index: int, *more: object) -> Row:
-        """Sums over the window's days: requests, token counts and cost."""
-        totals: Row = dict.fromkeys(("requests", *TOKEN_COLUMNS), 0)
-        price = dice(self.seed, self.account, self.stream, "price", index, *more).choice(MODELS)
-        for day in self.days:
-            rolled = dice(self.seed, self.account, self.stream, index, day, *more)
-            requests = 1 + int(10 ** (rolled.random() * 3)) + 5 * self.revision
-            totals["requests"] += requests
-            for column, most in zip(TOKEN_COLUMNS, (2500, 900, 600, 200), strict=True):
-                totals[column] += rolled.randint(most // 10, most) * requests
-        cost = totals["prompt_tokens"] * price[2] + totals["completion_tokens"] * price[3]
-        return totals | {
-            "no_cache_tokens": totals["prompt_tokens"] - totals["cached_prompt_tokens"] // 2,
-            "cost": Decimal(f"{cost:.8f}").normalize() + 0,
-        }
+        return NAMES[(number + dice(self.seed, self.account, self.stream, "names").randrange(len(NAMES))) % len(NAMES)]
 
     def split(self, total: int, names: tuple[str, ...]) -> dict[str, int]:
         """Share a total among names, as the JSON cells do."""
@@ -86,13 +123,37 @@ class Question:
         return {name: share if n else total - share * (len(names) - 1) for n, name in enumerate(names)}
 
 
-def api_key_row(question: Question, index: int) -> Row:
+@dataclass(frozen=True, slots=True)
+class Subject:
+    """What one row is about.
+
+    :param number: of the member, key, agent, project, model or workflow.
+    :param group: place among the values of ``group_by``.
+    :param events: those the row adds up.
+    """
+
+    number: int
+    group: int
+    events: tuple[Event, ...]
+
+    def measure(self) -> Row:
+        """Sums of requests, token counts and cost."""
+        totals: Row = {
+            name: sum(getattr(event, name) for event in self.events) for name in ("requests", *TOKEN_COLUMNS)
+        }
+        cost = sum((event.cost for event in self.events), Decimal(0))
+        return totals | {
+            "no_cache_tokens": totals["prompt_tokens"] - totals["cached_prompt_tokens"],
+            "cost": cost.normalize() + 0,
+        }
+
+
+def api_key_row(question: Question, subject: Subject) -> Row:
     """One row per API key, or per API key and model."""
-    usage = question.measure(index)
-    row: Row = {"api_key_id": question.identify(index), "api_key_name": question.name(index)}
+    usage = subject.measure()
+    row: Row = {"api_key_id": question.identify(subject.number), "api_key_name": question.name(subject.number)}
     if question.group_by == "model":
-        key, model = divmod(index, len(MODELS))
-        row = {"api_key_id": question.identify(key), "api_key_name": question.name(key), "model": MODELS[model][0]}
+        row["model"] = MODELS[subject.group][0]
     row |= {"requests": usage["requests"], "total_cost_usd": usage["cost"]}
     if question.switches.byok:
         row |= {
@@ -105,20 +166,19 @@ def api_key_row(question: Question, index: int) -> Row:
     return row
 
 
-def model_row(question: Question, index: int) -> Row:
+def model_row(question: Question, subject: Subject) -> Row:
     """One row per model, provider and bring-your-own-key flag; past the known models, per fine-tuned model."""
-    usage = question.measure(index)
-    name, provider, *_ = MODELS[index % len(MODELS)]
+    usage = subject.measure()
+    name, provider, *_ = MODELS[subject.number % len(MODELS)]
     tuned = (question.switches.rows or 0) > len(MODELS)
     row: Row = {
-        "name": f"ft:{name}:{SERIAL}" if tuned else name,
+        "name": f"ft:{name}:{question.serial(subject.number)}" if tuned else name,
         "provider": provider,
-        "bring_your_keys": question.switches.byok and index % 2 == 0,
+        "bring_your_keys": question.switches.byok and subject.number % 2 == 0,
         "requests": usage["requests"],
     }
     if question.group_by:
-        values = {"source": ("chat", "api", "assistant"), "deployment": ("eu-west", 'eu-central, "gpu"', "us-east")}
-        row[question.group_by] = values[question.group_by][index % 3]
+        row[question.group_by] = GROUPS[question.group_by][subject.group]
     if question.switches.byok:
         row |= {
             "sum_prompt_tokens": usage["prompt_tokens"],
@@ -131,10 +191,10 @@ def model_row(question: Question, index: int) -> Row:
     return row
 
 
-def user_row(question: Question, index: int) -> Row:
+def user_row(question: Question, subject: Subject) -> Row:
     """One row per user, or per user and model."""
-    member = index // len(MODELS) if question.group_by else index
-    usage = question.measure(index)
+    member = subject.number
+    usage = subject.measure()
     total: int = usage["requests"]
     rolled = dice(question.seed, question.account, "member", member)
     models = tuple(MODELS[(member + n) % len(MODELS)][0] for n in range(3))
@@ -142,7 +202,7 @@ def user_row(question: Question, index: int) -> Row:
     if question.switches.user_data:
         row |= {
             "name": draw_name(question.seed, question.account, "member", member),
-            "email": f"member{member}.{SERIAL}@example.com",
+            "email": f"member{member}.{question.serial(member)}@example.com",
         }
     row |= {
         "role": rolled.choice(("admin", "editor", "member")),
@@ -154,18 +214,18 @@ def user_row(question: Question, index: int) -> Row:
         "payg_cost_usd": usage["cost"],
     }
     if question.group_by == "model":
-        row["model"] = MODELS[index % len(MODELS)][0]
+        row["model"] = MODELS[subject.group][0]
     return row | {
         "messages_total": total,
-        "messages_total_rank": index + 1,
+        "messages_total_rank": subject.number + 1,
         "messages_chat": total // 2,
-        "messages_chat_rank": index + 1,
+        "messages_chat_rank": subject.number + 1,
         "messages_assistants": total // 3,
-        "messages_assistants_rank": index + 1,
+        "messages_assistants_rank": subject.number + 1,
         "assistants_messaged": 2,
         "assistants_to_messages": question.split(total // 3, ('Übersetzer, "Pro"', "SQL helper")),
         "messages_projects": total // 6,
-        "messages_projects_rank": index + 1,
+        "messages_projects_rank": subject.number + 1,
         "projects_messaged": 1,
         "projects_to_messages": question.split(total // 6, ("Roadmap\n2026",)),
         "model_to_messages_total": question.split(total, models),
@@ -175,26 +235,26 @@ def user_row(question: Question, index: int) -> Row:
     }
 
 
-def agent_row(question: Question, index: int) -> Row:
+def agent_row(question: Question, subject: Subject) -> Row:
     """One row per agent, or per agent and model."""
-    agent = index // len(MODELS) if question.group_by else index
-    usage = question.measure(index)
+    agent = subject.number
+    usage = subject.measure()
     messages: int = usage["requests"]
-    users = 1 + messages // 7
+    users = len({event.member for event in subject.events})
     row: Row = {"assistant_id": question.identify(agent), "assistant_name": question.name(agent)}
     if question.group_by == "model":
-        row["model"] = MODELS[index % len(MODELS)][0]
+        row["model"] = MODELS[subject.group][0]
     row |= {
         "messages": messages,
         "unique_users": users,
-        "active_users": max(1, users // 2),
+        "active_users": users,
         "conversations": 1 + messages // 4,
-        "messages_per_user": Decimal(f"{messages / users:.2f}"),
+        "messages_per_user": Decimal(f"{messages / max(users, 1):.2f}"),
     }
     if question.switches.user_data:
         row |= {
             "assistant_description": f"Answers questions about {question.name(agent)}.\nEscalates, when in doubt.",
-            "assistant_url": f"https://app.example.com/chat?assistant={SERIAL}",
+            "assistant_url": f"https://app.example.com/chat?assistant={question.serial(agent)}",
             "assistant_owner_id": draw_uuid(question.account, "owner", agent % 5),
             "assistant_owner_email": f"owner{agent % 5}@example.com",
         }
@@ -204,26 +264,26 @@ def agent_row(question: Question, index: int) -> Row:
     return row
 
 
-def project_row(question: Question, index: int) -> Row:
+def project_row(question: Question, subject: Subject) -> Row:
     """One row per project."""
     row: Row = {
-        "project_id": question.identify(index),
-        "project_name": question.name(index),
-        "project_owner_id": draw_uuid(question.account, "owner", index % 5),
+        "project_id": question.identify(subject.number),
+        "project_name": question.name(subject.number),
+        "project_owner_id": draw_uuid(question.account, "owner", subject.number % 5),
     }
     if question.switches.user_data:
-        row["project_owner_email"] = f"owner{index % 5}@example.com"
-    return row | {"messages": question.measure(index)["requests"]}
+        row["project_owner_email"] = f"owner{subject.number % 5}@example.com"
+    return row | {"messages": subject.measure()["requests"]}
 
 
-def workflow_row(question: Question, index: int) -> Row:
+def workflow_row(question: Question, subject: Subject) -> Row:
     """One row per workflow."""
-    runs: int = question.measure(index)["requests"]
-    row: Row = {"workflow_id": question.identify(index), "workflow_name": question.name(index)}
+    runs: int = subject.measure()["requests"]
+    row: Row = {"workflow_id": question.identify(subject.number), "workflow_name": question.name(subject.number)}
     return row | {"runs": runs, "successful_runs": runs - runs // 20, "failed_runs": runs // 20}
 
 
-ROW_MAKERS: dict[str, Callable[[Question, int], Row]] = {
+ROW_MAKERS: dict[str, Callable[[Question, Subject], Row]] = {
     "users": user_row,
     "agents": agent_row,
     "api_keys": api_key_row,
@@ -240,7 +300,7 @@ def make_row(question: Question, index: int) -> Row:
         "period_end": question.last.isoformat(),
         "org_id": draw_uuid(question.seed, question.account, "org"),
     }
-    row |= ROW_MAKERS[question.stream](question, index)
+    row |= ROW_MAKERS[question.stream](question, question.subject(index))
     if question.switches.extra_column:
         row["sandbox_note"] = f"new column {index}"
     return row

@@ -99,7 +99,7 @@ def _read_number(request: Request, name: str, default: int) -> int:
 
 async def _read_listing(request: Request, stream: str, seed: int, key: Key[KeywordsAISwitches]) -> Listing:
     query = request.query_params
-    users = Users(seed, key.account, query.get("environment", "prod"))
+    users = Users(seed, key.account, query.get("environment", "prod"), everyone=bool(key.switches.users))
     sort_by = query.get("sort_by", "")
     frame = Frame("all", datetime.now(UTC).date())
     if stream == "users":

@@ -11,7 +11,7 @@ import math
 import re
 import time
 from dataclasses import dataclass
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
@@ -235,8 +235,13 @@ def _claim_count(rows: int, claim: str) -> int:
 
 
 def _date_range(question: Question, switches: LangdockSwitches) -> dict[str, str]:
-    end = "Z" if switches.date_range == "z" else "+00:00"
-    return {"from": f"{question.first}T00:00:00.000{end}", "to": f"{question.last}T23:59:59.999{end}"}
+    first, last = question.first, question.last
+    if switches.date_range == "date":
+        return {"from": str(first), "to": str(last)}
+    if switches.date_range == "day_before":
+        first, last = first - timedelta(days=1), last - timedelta(days=1)
+    end = "+00:00" if switches.date_range == "offset" else "Z"
+    return {"from": f"{first}T00:00:00.000{end}", "to": f"{last}T23:59:59.999{end}"}
 
 
 def _send_rows(question: Question, *, fault: bool) -> Response:

@@ -8,9 +8,10 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 from typing import TYPE_CHECKING
 
+from sandbox.ledger import POPULATION
 from sandbox.refusal import RefusalError
 from sandbox.userrows import ROW_MAKERS, Frame, Row, sort_members
-from sandbox.users import POPULATION, Users, list_active, sample_days
+from sandbox.users import Users, list_active, sample_days
 
 if TYPE_CHECKING:
     from collections.abc import Hashable

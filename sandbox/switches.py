@@ -84,7 +84,10 @@ class LangdockSwitches(Switches):
 
     vendor: ClassVar[str] = "Langdock"
 
-    rows: int | None = switch(None, "data rows; may be millions; default about 12, which varies by day; 0: empty day")
+    rows: int | None = switch(
+        None,
+        "data rows; may be millions; default: as the usage of about 12 people makes them; 0: empty day",
+    )
     months_back: int = switch(12, "how far back an export may begin; 0: no limit")
     byok: bool = switch(False, "bring-your-own-key columns, and group_by=deployment")
     user_data: bool = switch(True, "user_data=0: the columns that identify users are absent")
@@ -101,7 +104,7 @@ class LangdockSwitches(Switches):
     success_false: bool = switch(False, "200 with success false")
     no_url: bool = switch(False, "an envelope without downloadUrl")
     workflows: bool = switch(True, "workflows=0: that endpoint is not there")
-    date_range: str = switch("z", "the form of dateRange", "z|offset")
+    date_range: str = switch("z", "the form of dateRange, or that of another day", "z|offset|date|day_before")
     ready_after: float = switch(0.0, "seconds from a day's first export until its signed URLs stop answering 404")
     ready_after_requests: int = switch(0, "the signed URLs of a day's first N exports answer 404 for good")
     url_lifetime: float = switch(300.0, "seconds a signed URL lives")

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import Any
 
@@ -12,7 +13,7 @@ from sandbox.switches import KeywordsAISwitches
 from sandbox.users import EPOCH, Users, describe_person, sample_days
 
 Row = dict[str, Any]
-SAMPLE = 500  # the envelope's sums are exact up to this many users, and scaled beyond
+SAMPLE = 10_000  # the envelope's sums are exact up to this many users, and scaled beyond
 
 
 @dataclass(frozen=True, slots=True)
@@ -29,8 +30,8 @@ def users_row(users: Users, index: int, frame: Frame, switches: KeywordsAISwitch
     """A row of ``GET /api/users/``: plain counters are in-frame, ``total_*`` all-time."""
     person = describe_person(users, index)
     usage = users.measure(index, *sample_days(frame.summary_type, frame.day), frame.revision)
-    before = max((frame.day - person.first_seen.date()).days, 0) * person.daily_requests
     each = max(usage.requests, 1)
+    before = max((frame.day - person.first_seen.date()).days, 0) * person.daily_requests
     total = usage.requests + int(before)
     row: Row = {
         "id": person.number + 10**19 if switches.big_ints else person.number,
@@ -44,8 +45,8 @@ def users_row(users: Users, index: int, frame: Frame, switches: KeywordsAISwitch
         "total_requests": total,
         "tokens": usage.prompt_tokens + usage.completion_tokens,
         "total_tokens": (usage.prompt_tokens + usage.completion_tokens) * total // each,
-        "cost": usage.cost,
-        "total_cost": round(usage.cost * total / each, 10),
+        "cost": float(usage.cost),
+        "total_cost": float(round(usage.cost * total / each, 10)),
         "average_sentiment": None if index % 5 else round(usage.latency / 10 - 0.4, 4),
         "active_duration": _duration(usage.seconds),
         "first_seen": person.first_seen.isoformat().replace("+00:00", "Z"),
@@ -55,7 +56,7 @@ def users_row(users: Users, index: int, frame: Frame, switches: KeywordsAISwitch
         "average_ttft": usage.ttft,
         "total_prompt_tokens": usage.prompt_tokens,
         "total_completion_tokens": usage.completion_tokens,
-        "average_monthly_cost": round(usage.cost / usage.days * 30, 10),
+        "average_monthly_cost": float(round(usage.cost / max(usage.days, 1) * 30, 10)),
         "total_budget": None if person.budget is None else person.budget * 12,
         "period_budget": person.budget,
     }
@@ -65,10 +66,10 @@ def users_row(users: Users, index: int, frame: Frame, switches: KeywordsAISwitch
 def users_list_row(users: Users, index: int, frame: Frame, switches: KeywordsAISwitches) -> Row:
     """A row of ``/api/users/list/``: counters are cumulative up to the frame's day."""
     person = describe_person(users, index)
-    usage = users.measure_day(index, EPOCH, frame.revision)
+    usage = replace(users, everyone=True).measure(index, (EPOCH,), 1, frame.revision)
     days = max((frame.day - person.first_seen.date()).days, 1)
     total = usage.requests + int(days * person.daily_requests)
-    scale = total / max(usage.requests, 1)
+    scale = Decimal(total) / max(usage.requests, 1)
     row: Row = {
         "id": str(person.number + 10**19) if switches.big_ints else f"cust_{person.number:08x}",
         "unique_organization_id": f"org_{users.account}",
@@ -82,10 +83,10 @@ def users_list_row(users: Users, index: int, frame: Frame, switches: KeywordsAIS
         "number_of_requests": total,
         "total_requests": total,
         "total_tokens": int((usage.prompt_tokens + usage.completion_tokens) * scale),
-        "total_cost": round(usage.cost * scale, 10),
+        "total_cost": float(round(usage.cost * scale, 10)),
         "average_latency": usage.latency,
         "average_ttft": usage.ttft,
-        "average_monthly_cost": round(usage.cost * scale / days * 30, 10),
+        "average_monthly_cost": float(round(usage.cost * scale / days * 30, 10)),
         "period_budget": person.budget,
         "budget_duration": None if person.budget is None else "monthly",
         "total_budget": None if person.budget is None else person.budget * 12,
@@ -109,16 +110,19 @@ def sort_members(
 
 
 @lru_cache(maxsize=64)
-def _sum_frame(users: Users, frame: Frame, members: tuple[int, ...]) -> tuple[int, float]:
+def _sum_frame(users: Users, frame: Frame, members: tuple[int, ...]) -> tuple[int, Decimal]:
     parts = [users.measure(i, *sample_days(frame.summary_type, frame.day), frame.revision) for i in members]
-    return sum(part.requests for part in parts), sum(part.cost for part in parts)
+    return sum(part.requests for part in parts), sum((part.cost for part in parts), Decimal(0))
 
 
 def aggregate(users: Users, frame: Frame, members: Sequence[int]) -> Row:
-    """The envelope's ``aggregation_data``, over all pages; both spellings of the monthly cost occur."""
+    """The envelope's ``aggregation_data``, over all pages; both spellings of the monthly cost occur.
+
+    Figures are those of the time frame asked for, whatever their names say: what the rows add up to.
+    """
     sample = tuple(members[:SAMPLE])
     requests, cost = _sum_frame(users, frame, sample)
-    scale = len(members) / max(len(sample), 1)
+    scale = Decimal(len(members)) / max(len(sample), 1)
     spelling = "monthly_cost" if frame.day.toordinal() % 2 else "montly_cost"
     return {
         "new_users": len(members) // 10,
@@ -126,7 +130,7 @@ def aggregate(users: Users, frame: Frame, members: Sequence[int]) -> Row:
         "monthly_active_users": len(members),
         "daily_active_users": len(members),
         "daily_requests": int(requests * scale),
-        spelling: round(cost * scale * 30, 10),
+        spelling: float(round(cost * scale, 10)),
     }
 
 

@@ -1,23 +1,24 @@
 """The users of a Keywords AI account: who they are, who was active on a day, and what they used.
 
-A user is an index. Who stands behind it depends on (seed, account, environment, index), what was used also on the day.
+A user is an index. Who stands behind it depends on (seed, account, environment, index); what was used is in the ledger.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
+from decimal import Decimal
 from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
 from sandbox.data import FIRST_NAMES, LAST_NAMES, MODELS, dice
+from sandbox.ledger import POPULATION, Ledger
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-POPULATION = 48
-ACTIVE = 0.77
 EPOCH = date(2023, 6, 1)
 EPOCH_START = datetime(2023, 6, 1, tzinfo=UTC)
 IDENTIFIERS = (
@@ -54,7 +55,7 @@ class Usage:
     requests: int
     prompt_tokens: int
     completion_tokens: int
-    cost: float
+    cost: Decimal
     days: int
     seconds: int
     cache_hits: int
@@ -65,59 +66,39 @@ class Usage:
 
 @dataclass(frozen=True, slots=True)
 class Users:
-    """All users of one account and environment."""
+    """All users of one account and environment.
+
+    :param everyone: whether each of them is active every day.
+    """
 
     seed: int
     account: str
     environment: str = "prod"
+    everyone: bool = False
 
-    def is_active(self, index: int, day: date) -> bool:
-        """Whether one of the default population used anything on a day."""
-        return dice(self.seed, self.account, self.environment, "active", index, day).random() < ACTIVE
-
-    def measure_day(self, index: int, day: date, revision: int = 0) -> Usage:
-        """What a user used on one day; a revision changes every third user's figures."""
-        revision = revision if index % 3 == 0 else 0
-        rolled = dice(self.seed, self.account, self.environment, "usage", index, day)
-        requests = 1 + int(10 ** (rolled.random() * 2.6) * rolled.random()) + 3 * revision
-        prompt, completion = int(8 * 10 ** (rolled.random() * 2.5)), int(5 * 10 ** (rolled.random() * 2.2))
-        first, second = rolled.randrange(len(MODELS)), rolled.randrange(len(MODELS) - 1)
-        share = requests // 3 if first != second else 0
-        models = ((MODELS[first][0], requests - share), (MODELS[second][0], share))
-        cost = (requests - share) * (prompt * MODELS[first][2] + completion * MODELS[first][3])
-        cost += share * (prompt * MODELS[second][2] + completion * MODELS[second][3])
-        return Usage(
-            requests=requests,
-            prompt_tokens=prompt * requests,
-            completion_tokens=completion * requests,
-            cost=round(cost, 10),
-            days=1,
-            seconds=min(86_399, rolled.randrange(40) * (requests - 1)),
-            cache_hits=rolled.randrange(requests) if rolled.random() < 0.3 else 0,
-            latency=round(rolled.random() * 9, 6),
-            ttft=round(rolled.random() * 2, 6) if rolled.random() < 0.6 else 0.0,
-            models=tuple((name, count) for name, count in models if count),
-        )
+    @property
+    def ledger(self) -> Ledger:
+        """What they used."""
+        return Ledger(self.seed, self.account, self.environment, self.everyone)
 
     def measure(self, index: int, days: Iterable[date], scale: int, revision: int = 0) -> Usage:
         """What a user used over several days, times ``scale``."""
-        parts = [self.measure_day(index, day, revision) for day in days]
-        if len(parts) == 1 and scale == 1:
-            return parts[0]
-        models: dict[str, int] = {}
-        for part in parts:
-            for name, count in part.models:
-                models[name] = models.get(name, 0) + count * scale
+        ledger = self.ledger
+        by_day = [ledger.member_events(index, day, revision) for day in days]
+        events = [event for own in by_day for event in own]
+        models: Counter[str] = Counter()
+        for event in events:
+            models[MODELS[event.model][0]] += event.requests * scale
         return Usage(
-            requests=scale * sum(part.requests for part in parts),
-            prompt_tokens=scale * sum(part.prompt_tokens for part in parts),
-            completion_tokens=scale * sum(part.completion_tokens for part in parts),
-            cost=round(scale * sum(part.cost for part in parts), 10),
-            days=scale * len(parts),
-            seconds=scale * sum(part.seconds for part in parts),
-            cache_hits=scale * sum(part.cache_hits for part in parts),
-            latency=round(sum(part.latency for part in parts) / len(parts), 6),
-            ttft=round(sum(part.ttft for part in parts) / len(parts), 6),
+            requests=scale * sum(event.requests for event in events),
+            prompt_tokens=scale * sum(event.prompt_tokens for event in events),
+            completion_tokens=scale * sum(event.completion_tokens for event in events),
+            cost=scale * sum((event.cost for event in events), Decimal(0)),
+            days=scale * sum(map(bool, by_day)),
+            seconds=scale * sum(event.seconds for event in events),
+            cache_hits=scale * sum(event.cache_hits for event in events),
+            latency=round(sum(event.latency for event in events) / max(len(events), 1), 6),
+            ttft=round(sum(event.ttft for event in events) / max(len(events), 1), 6),
             models=tuple(models.items()),
         )
 
@@ -159,4 +140,4 @@ def sample_days(summary_type: str, day: date) -> tuple[tuple[date, ...], int]:
 @lru_cache(maxsize=64)
 def list_active(users: Users, days: tuple[date, ...]) -> tuple[int, ...]:
     """The indices of the default population active on any of the days."""
-    return tuple(i for i in range(POPULATION) if any(users.is_active(i, day) for day in days))
+    return tuple(i for i in range(POPULATION) if any(users.ledger.is_active(i, day) for day in days))

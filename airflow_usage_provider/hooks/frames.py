@@ -1,99 +1,97 @@
 """Vendors' records as pandas frames: identifiers as strings, times as UTC, counts as integers, money exact.
 
-Columns are read by name. One that is not known here stays as it was sent.
+Columns are read by name, as the stream's schema says. One that it does not declare, or calls JSON, stays as it was
+sent. A value that cannot be read as what it should be is an error that names it: never a guess, never a gap.
 """
 
 from __future__ import annotations
 
-import csv
-import io
-import json
-from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
+from airflow_usage_provider.exceptions import InvalidBodyError
+from airflow_usage_provider.models import FileFormat
+from airflow_usage_provider.records.rows import iter_csv_records, iter_rows
+from airflow_usage_provider.schema import parse_value, value_at
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Iterable, Mapping
+    from datetime import date
 
     import pandas as pd
 
-    Converter = Callable[[list[Any]], pd.Series[Any]]
+    from airflow_usage_provider.schema import StreamSchema
+
+_DTYPES = {
+    "text": "string",
+    "flag": "boolean",
+    "date": "datetime64[us, UTC]",
+    "time": "datetime64[us, UTC]",
+    "count": "Int64",
+    "number": "Float64",
+}
+_MOST_SHOWN = 60  # characters of a value in an error
 
 
-def frame_from_json_lines(chunks: Iterable[bytes | memoryview], kinds: Mapping[str, str]) -> pd.DataFrame:
+def frame_from_json_lines(
+    chunks: Iterable[bytes | memoryview], schema: StreamSchema, *, usage_date: str | date | None = None
+) -> pd.DataFrame:
     """
-    Build a frame from JSON Lines; a column for each field any record has.
+    Build a frame from JSON Lines; a column for each member of any record, and for each path that is declared.
 
-    :param kinds: ``text``, ``time``, ``count``, ``number`` or ``money`` by column name.
+    :param schema: what the columns mean.
+    :param usage_date: the day, for the errors.
+    :raises InvalidBodyError: a value is not of its column's kind.
     """
-    lines = b"".join(chunks).splitlines()
-    records = [json.loads(line, parse_float=Decimal) for line in lines]
-    names = dict.fromkeys(name for record in records for name in record)
-    return _build({name: [record.get(name) for record in records] for name in names or kinds}, kinds)
+    records = list(iter_rows(chunks, FileFormat.JSON_LINES.content_type))
+    names = dict.fromkeys(name for record in records for name in record) or dict.fromkeys(schema.columns)
+    for path in schema.columns:
+        if path not in names and any(value_at(record, path) is not None for record in records):
+            names[path] = None
+    return _build({name: [value_at(record, name) for record in records] for name in names}, schema, usage_date)
 
 
-def frame_from_csv(chunks: Iterable[bytes | memoryview], kinds: Mapping[str, str]) -> pd.DataFrame:
+def frame_from_csv(
+    chunks: Iterable[bytes | memoryview], schema: StreamSchema, *, usage_date: str | date | None = None
+) -> pd.DataFrame:
     """
-    Build a frame from CSV with a header; empty cells are missing values.
+    Build a frame from CSV with a header; empty cells are missing values, a second column of one name is ``name_2``.
 
-    :param kinds: ``text``, ``time``, ``count``, ``number`` or ``money`` by column name.
+    :param schema: what the columns mean.
+    :param usage_date: the day, for the errors.
+    :raises InvalidBodyError: a value is not of its column's kind.
     """
-    text = b"".join(chunks).decode("utf-8-sig")
-    previous = csv.field_size_limit(2**31 - 1)
-    try:
-        rows = [row for row in csv.reader(io.StringIO(text, newline="")) if row]
-    finally:
-        csv.field_size_limit(previous)
-    names = rows[0] if rows else []
-    cells = [[cell if cell != "" else None for cell in row] for row in rows[1:]]
-    return _build({name: [row[index] for row in cells] for index, name in enumerate(names)}, kinds)
+    records = iter_csv_records(chunks)
+    names = next(records, [])
+    columns: list[list[Any]] = [[] for _ in names]
+    for record in records:
+        for values, cell in zip(columns, record, strict=True):
+            values.append(cell or None)
+    return _build(dict(zip(names, columns, strict=True)), schema, usage_date)
 
 
-def _build(columns: Mapping[str, list[Any]], kinds: Mapping[str, str]) -> pd.DataFrame:
+def _build(columns: Mapping[str, list[Any]], schema: StreamSchema, usage_date: str | date | None) -> pd.DataFrame:
     import pandas as pd
 
-    converters: dict[str, Converter] = {
-        "text": lambda values: pd.Series([None if v is None else str(v) for v in values], dtype="string"),
-        "time": _times,
-        "count": _counts,
-        "number": lambda values: pd.Series([_float(v) for v in values], dtype="Float64"),
-        "money": lambda values: pd.Series([_decimal(v) for v in values], dtype="object"),
-    }
-    series = {
-        name: converters[kinds[name]](values) if name in kinds else pd.Series(values, dtype="object")
-        for name, values in columns.items()
-    }
+    series = {}
+    for name, values in columns.items():
+        kind = schema.columns.get(name, "json")
+        cells = values if kind == "json" else list(_parse_all(kind, name, values, usage_date))
+        dtype = _DTYPES.get(kind, "object")
+        if kind == "count" and any(cell is not None and not -(2**63) <= cell < 2**63 for cell in cells):
+            dtype = "object"  # Python's own integers, exact
+        series[name] = pd.Series(cells, dtype=dtype)
     return pd.DataFrame(series)
 
 
-def _times(values: list[Any]) -> pd.Series[Any]:
-    """Vendors write times with a blank or a T, and 0 or nothing where there is none."""
-    import pandas as pd
-
-    texts = [value if isinstance(value, str) and value.strip() not in {"", "0"} else None for value in values]
-    times = pd.to_datetime(pd.Series(texts, dtype="object"), utc=True, format="ISO8601", errors="coerce")
-    return times.astype("datetime64[us, UTC]")
-
-
-def _counts(values: list[Any]) -> pd.Series[Any]:
-    """Nullable integers; exact, as Python's own, where one does not fit into 64 bits or is no integer."""
-    import pandas as pd
-
-    numbers = [_decimal(value) for value in values]
-    if all(number is None or (number == int(number) and abs(number) < 2**63) for number in numbers):
-        return pd.Series([None if number is None else int(number) for number in numbers], dtype="Int64")
-    return pd.Series(numbers, dtype="object")
-
-
-def _decimal(value: Any) -> Decimal | None:
-    if value is None or isinstance(value, bool):
-        return None
-    try:
-        number = Decimal(str(value))
-    except InvalidOperation:
-        return None
-    return number if number.is_finite() else None
-
-
-def _float(value: Any) -> float | None:
-    number = _decimal(value)
-    return None if number is None else float(number)
+def _parse_all(kind: str, name: str, values: list[Any], usage_date: str | date | None) -> Iterable[Any]:
+    for row, value in enumerate(values, 1):
+        try:
+            yield parse_value(kind, value)
+        except ValueError as error:
+            text = str(value)
+            text = text if len(text) <= _MOST_SHOWN else f"{text[:_MOST_SHOWN]}..."
+            day = f" of {usage_date}" if usage_date else ""
+            raise InvalidBodyError(
+                f"Row {row:,}{day}: column {name!r} holds {text!r}, which is no {kind}: {error}",
+                next_step="Take the records as they were sent instead: iter_export_chunks, iter_user_pages.",
+            ) from None

@@ -16,37 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI
 
-_KINDS = {
-    "id": "text",
-    "customer_identifier": "text",
-    "unique_organization_id": "text",
-    "organization_name": "text",
-    "environment": "text",
-    "email": "text",
-    "name": "text",
-    "active_days": "count",
-    "last_active_timeframe": "time",
-    "requests": "count",
-    "total_requests": "count",
-    "number_of_requests": "count",
-    "tokens": "count",
-    "total_tokens": "count",
-    "cost": "money",
-    "total_cost": "money",
-    "average_sentiment": "number",
-    "active_duration": "text",
-    "first_seen": "time",
-    "cache_hits": "count",
-    "average_latency": "number",
-    "average_ttft": "number",
-    "total_prompt_tokens": "count",
-    "total_completion_tokens": "count",
-    "average_monthly_cost": "money",
-    "total_budget": "money",
-    "period_budget": "money",
-    "budget_duration": "text",
-}
-
 
 class KeywordsAIHook(UsageHook):
     """
@@ -129,8 +98,9 @@ class KeywordsAIHook(UsageHook):
         """
         Return all users as a frame, one row a user, columns as the vendor names them.
 
-        Identifiers are strings, times UTC datetimes, counts nullable integers, money ``Decimal``. Parameters and
-        errors are those of :meth:`iter_user_pages`; as in the archive, the listing is proven complete.
+        Identifiers are strings, times UTC datetimes, counts nullable integers, money ``Decimal``; a value that cannot
+        be read as what it should be is an ``InvalidBodyError``. Parameters and other errors are those of
+        :meth:`iter_user_pages`; as in the archive, the listing is proven complete.
         """
         from airflow_usage_provider.hooks.frames import frame_from_json_lines
         from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
@@ -143,7 +113,8 @@ class KeywordsAIHook(UsageHook):
             environment=environment,
             page_size=page_size,
         )
-        return frame_from_json_lines(KeywordsAIUsers(self.get_conn(), query).read(), _KINDS)
+        users = KeywordsAIUsers(self.get_conn(), query)
+        return frame_from_json_lines(users.read(), users.schema, usage_date=query.window.usage_date)
 
     def open_vendor(self, **client_options: Any) -> KeywordsAI:
         """Return the vendor's API, with options of its HTTP client."""

@@ -16,27 +16,6 @@ if TYPE_CHECKING:
 
     from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
 
-_TEXTS = (
-    "org_id api_key_id api_key_name name provider model user_id email role department company_name license_type "
-    "assistants_to_messages projects_to_messages model_to_messages_total action_to_messages assistant_id "
-    "assistant_name assistant_description assistant_url assistant_owner_id assistant_owner_email project_id "
-    "project_name project_owner_id project_owner_email source deployment workflow_id workflow_name"
-)
-_COUNTS = (
-    "requests messages unique_users active_users conversations messages_total messages_total_rank messages_chat "
-    "messages_chat_rank messages_assistants messages_assistants_rank assistants_messaged messages_projects "
-    "messages_projects_rank projects_messaged action_messages action_messaged sum_prompt_tokens "
-    "sum_completion_tokens cached_prompt_tokens cache_creation_tokens no_cache_tokens sum_cached_prompt_tokens "
-    "sum_cache_creation_tokens"
-)
-_KINDS = {
-    **dict.fromkeys(_TEXTS.split(), "text"),
-    **dict.fromkeys(_COUNTS.split(), "count"),
-    **dict.fromkeys(("period_start", "period_end", "joined_at"), "time"),
-    "total_cost_usd": "money",
-    "messages_per_user": "number",
-}
-
 
 class LangdockHook(UsageHook):
     """
@@ -106,12 +85,15 @@ class LangdockHook(UsageHook):
         Return an export as a frame, one row a record, columns as the vendor names them.
 
         Identifiers are strings, times UTC datetimes, counts nullable integers, money ``Decimal``; a period without
-        data is a frame without rows. Parameters and errors are those of :meth:`iter_export_chunks`.
+        data is a frame without rows, and a value that cannot be read as what it should be an ``InvalidBodyError``.
+        Parameters and other errors are those of :meth:`iter_export_chunks`.
         """
         from airflow_usage_provider.hooks.frames import frame_from_csv
+        from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 
-        chunks = self.iter_export_chunks(stream=stream, usage_date=usage_date, group_by=group_by, timezone=timezone)
-        return frame_from_csv(chunks, _KINDS)
+        query = _query(stream, usage_date, group_by, timezone)
+        export = LangdockExport(self.get_conn(), query)
+        return frame_from_csv(export.read(), export.schema, usage_date=query.window.usage_date)
 
     def is_export_ready(self, query: ExportQuery, *, waits: bool = True) -> bool | None:
         """

@@ -16,9 +16,10 @@ from airflow_usage_provider.exceptions import (
     DownloadExpiredError,
     IncompleteSnapshotError,
 )
+from airflow_usage_provider.http.addresses import is_public_address
 from airflow_usage_provider.http.answers import ApiResponse, status_error
 from airflow_usage_provider.http.exchange import Exchange, Request, new_session
-from airflow_usage_provider.http.transport import WatchedAdapter, is_public_address
+from airflow_usage_provider.http.transport import WatchedAdapter
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import zlib
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
+from typing import TYPE_CHECKING, Any, Self, cast
 
 import requests
 import urllib3
@@ -22,7 +22,8 @@ from airflow_usage_provider.exceptions import (
     VendorUnavailableError,
 )
 from airflow_usage_provider.http.answers import BROKEN_STEP, naming
-from airflow_usage_provider.http.transport import Deadline, WatchedAdapter
+from airflow_usage_provider.http.deadline import Deadline
+from airflow_usage_provider.http.framing import FramingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
@@ -30,6 +31,8 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from airflow_usage_provider.http.answers import ErrorBuilder
+    from airflow_usage_provider.http.framing import FramedResponse
+    from airflow_usage_provider.http.transport import WatchedAdapter
 
 CHUNK = 1024 * 1024
 _GZIP_WBITS = 31  # zlib's number for gzip
@@ -137,7 +140,7 @@ class Exchange:
             raise refusal
         self._encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
         # Whether the body's end is proven by a length or a chunk end; else it ends when the connection does.
-        self.has_end = self._response.raw.length_remaining is not None or bool(self._response.raw.chunked)
+        self.has_end: bool = cast("FramedResponse", self._response.raw._original_response).has_end
 
     def __enter__(self) -> Self:
         return self
@@ -248,6 +251,8 @@ class Exchange:
                 "The ca_bundle file does not exist",
                 next_step="Correct ca_bundle in the connection's extra.",
             )
+        if isinstance(cause, FramingError):
+            return self.error(InvalidBodyError, f"The answer breaks the rules of HTTP: {cause}", next_step="Try again.")
         if isinstance(failure, urllib3.exceptions.ProtocolError) and not isinstance(cause, OSError):
             return self.error(
                 IncompleteSnapshotError, "The body ended before its announced end", next_step="Try again."

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+
 from airflow_usage_provider.schema import StreamSchema
 
 _USERS = {
@@ -53,3 +55,11 @@ def users_schema(*, stream: str, summary_type: str, environment: str | None) -> 
         if summary_type == "daily":
             roles["charges"] = f"usage_{environment}" if environment else "usage"
     return StreamSchema(_IDENTITY, _USERS, {**_PRINCIPAL, **roles})
+
+
+def find_users_schema(name: str) -> StreamSchema | None:
+    """Return the schema of a listing by its name in the archive, ``users_weekly_test``; None if there is none."""
+    match = re.fullmatch(r"(users_list|users)(?:_(weekly|monthly|yearly|all))?(?:_(.+))?", name)
+    if not match:
+        return None
+    return users_schema(stream=match[1], summary_type=match[2] or "daily", environment=match[3])

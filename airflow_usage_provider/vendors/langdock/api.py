@@ -7,12 +7,13 @@ of the vendor's two shapes.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import date, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeGuard
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
     ExportTooLargeError,
+    IncompleteSnapshotError,
     InvalidBodyError,
     RequestRejectedError,
     UsageProviderError,
@@ -21,6 +22,7 @@ from airflow_usage_provider.http.answers import ApiResponse, request_id
 from airflow_usage_provider.http.client import MAX_BODY_BYTES, HttpClient
 from airflow_usage_provider.http.download import Downloader
 from airflow_usage_provider.models import UsageWindow, load_zone
+from airflow_usage_provider.vendors.langdock.ranges import find_oldest_date, is_of_another_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -100,6 +102,16 @@ class ExportQuery:
         }
         return body | ({"group_by": self.group_by} if self.group_by else {})
 
+    @property
+    def question(self) -> dict[str, str]:
+        """What is asked without its day: all that decides the answer."""
+        return {
+            "method": "POST",
+            "path": STREAMS[self.stream][0],
+            "output_format": self.output_format,
+            "timezone": self.window.timezone,
+        } | ({"group_by": self.group_by} if self.group_by else {})
+
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Export:
@@ -144,6 +156,7 @@ class Langdock:
         :param attempts: how often to try; default: as often as the client does.
         :param waits: wait for a turn under the connection's rate.
         :raises ExportTooLargeError: it would be longer than the vendor exports.
+        :raises IncompleteSnapshotError: the vendor says it covers another day.
         :raises InvalidBodyError: the answer is not the documented envelope.
         """
         answer = self.http.request(
@@ -158,20 +171,31 @@ class Langdock:
         if answer.status != 200:
             self._explain(answer, query)
             return Export(record_count=0, request_id=request_id(answer.headers))
-        document = answer.json()
-        data = document.get("data") if isinstance(document, dict) and document.get("success") is not False else None
-        count = data.get("recordCount") if isinstance(data, dict) else None
-        if not isinstance(data, dict) or not is_count(count):
+        export = _read_export(answer)
+        if export is None:
             raise self._error(InvalidBodyError, "The answer is not the envelope of an export", query)
-        url = data.get("downloadUrl")
-        date_range = data.get("dateRange")
-        return Export(
-            record_count=count,
-            download_url=url if isinstance(url, str) and url else None,
-            date_range=date_range if isinstance(date_range, dict) else None,
-            data_type=str(data["dataType"]) if "dataType" in data else None,
-            request_id=request_id(answer.headers),
-        )
+        self.check_range(export.date_range, query)
+        return export
+
+    def check_range(self, said: Mapping[str, Any] | None, query: ExportQuery) -> None:
+        """
+        See that the range an export says it covers is the one asked for.
+
+        :raises IncompleteSnapshotError: it is of another day, so the answer is not the one to this request.
+        """
+        if is_of_another_day(said, query.window):
+            self.http.close()  # whoever mixed up the answers, no connection they came on is used again
+            raise self._error(
+                IncompleteSnapshotError,
+                f"The vendor answers with a range of another day than {query.window.usage_date}",
+                query,
+                next_step="Nothing was archived; try again later.",
+            )
+
+    @staticmethod
+    def oldest_date(today: date) -> date | None:
+        """Return the oldest day that the vendor exports."""
+        return find_oldest_date(today)
 
     def is_ready(self, query: ExportQuery, *, waits: bool = True) -> bool | None:
         """
@@ -234,6 +258,23 @@ class Langdock:
             "next_step", "Check the host of the connection; if it is right, the vendor answered something broken."
         )
         return self.http.error(kind, message, stream=query.stream, url=self.http.url(query.path), **details)
+
+
+def _read_export(answer: ApiResponse) -> Export | None:
+    """Read the envelope; None if it is none. Raises nothing: the signed URL is among its locals."""
+    document = answer.json()
+    data = document.get("data") if isinstance(document, dict) and document.get("success") is not False else None
+    count = data.get("recordCount") if isinstance(data, dict) else None
+    if not isinstance(data, dict) or not is_count(count):
+        return None
+    url, date_range = data.get("downloadUrl"), data.get("dateRange")
+    return Export(
+        record_count=count,
+        download_url=url if isinstance(url, str) and url else None,
+        date_range=date_range if isinstance(date_range, dict) else None,
+        data_type=str(data["dataType"]) if "dataType" in data else None,
+        request_id=request_id(answer.headers),
+    )
 
 
 def is_count(value: object) -> TypeGuard[int]:

@@ -140,3 +140,9 @@ def export_schema(stream: str, group_by: str | None = None) -> StreamSchema:
         if group_by == "model":
             roles["model"] = "model"
     return StreamSchema(identity, columns, roles)
+
+
+def find_export_schema(name: str) -> StreamSchema | None:
+    """Return the schema of a stream by its name in the archive, ``api_keys_by_model``; None if there is none."""
+    stream, _, group_by = name.partition("_by_")
+    return export_schema(stream, group_by) if stream in _COLUMNS else None

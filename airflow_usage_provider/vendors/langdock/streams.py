@@ -26,6 +26,7 @@ from airflow_usage_provider.vendors.langdock.schemas import export_schema
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
+    from datetime import date
 
     from airflow_usage_provider.http.exchange import Exchange
     from airflow_usage_provider.schema import StreamSchema
@@ -61,6 +62,15 @@ class LangdockExport:
     def request(self) -> Mapping[str, Any]:
         """Method, path and body."""
         return {"method": "POST", "path": self._query.path, "parameters": self._query.body}
+
+    @property
+    def question(self) -> Mapping[str, Any]:
+        """What is asked without its day: another question is another series."""
+        return self._query.question
+
+    def oldest_date(self, today: date) -> date | None:
+        """Return the oldest day that the vendor exports."""
+        return self._vendor.oldest_date(today)
 
     def read(self) -> Generator[bytes, None, StreamFacts]:
         """
@@ -140,6 +150,7 @@ class LangdockExport:
             self._refuse("The answer is not the envelope of an export", InvalidBodyError)
         self._check_count(rows, announced)
         covered = metadata.get("dateRange")
+        self._vendor.check_range(covered, self._query)
         return StreamFacts(
             rows=rows,
             vendor_rows=announced,

@@ -4,27 +4,44 @@ from __future__ import annotations
 
 import csv
 import json
+import re
 from decimal import Decimal
 from typing import Any
 
 import pandas as pd
 import pytest
 
+from airflow_usage_provider.exceptions import InvalidBodyError
 from airflow_usage_provider.hooks.frames import frame_from_csv, frame_from_json_lines
+from airflow_usage_provider.schema import StreamSchema
 
-KINDS = {"id": "text", "seen": "time", "requests": "count", "cost": "money", "latency": "number"}
+KINDS = {
+    "id": "text",
+    "seen": "time",
+    "requests": "count",
+    "cost": "money",
+    "latency": "number",
+    "active": "flag",
+    "day": "date",
+    "tags": "json",
+    "amount.value": "money",
+}
+SCHEMA = StreamSchema((), KINDS)
 
 
 def json_frame(*records: str) -> pd.DataFrame:
-    return frame_from_json_lines([record.encode() + b"\n" for record in records], KINDS)
+    return frame_from_json_lines([record.encode() + b"\n" for record in records], SCHEMA, usage_date="2026-11-20")
 
 
 def csv_frame(text: str, *, bom: bool = False) -> pd.DataFrame:
-    return frame_from_csv([("\ufeff" * bom + text).encode()], KINDS)
+    return frame_from_csv([("\ufeff" * bom + text).encode()], SCHEMA)
 
 
 def test_every_kind_has_its_type() -> None:
-    row = '{"id":7,"seen":"2026-11-20T00:00:00Z","requests":3,"cost":5.2e-05,"latency":1.5,"tags":{"a":1}}'
+    row = (
+        '{"id":7,"seen":"2026-11-20T00:00:00Z","requests":3,"cost":5.2e-05,"latency":1.5,"tags":{"a":1},'
+        '"active":true,"day":"2026-11-20","x":{"y":[1.10]}}'
+    )
     frame = json_frame(row)
     assert {name: str(dtype) for name, dtype in frame.dtypes.items()} == {
         "id": str(pd.Series([], dtype="string").dtype),
@@ -33,10 +50,14 @@ def test_every_kind_has_its_type() -> None:
         "cost": "object",
         "latency": "Float64",
         "tags": "object",
+        "active": "boolean",
+        "day": "datetime64[us, UTC]",
+        "x": "object",
     }
     assert frame["tags"][0] == {"a": 1}
-    text = "id,seen,requests,cost,latency\n7,2026-11-20,3,5.2e-05,1.5\n"
-    assert dict(csv_frame(text).dtypes) == dict(frame.drop(columns="tags").dtypes)
+    assert frame["x"][0] == {"y": [Decimal("1.10")]}
+    text = "id,seen,requests,cost,latency,tags,active,day,x\n7,2026-11-20,3,5.2e-05,1.5,{},1,2026-11-20,{}\n"
+    assert dict(csv_frame(text).dtypes) == dict(frame.dtypes)
 
 
 def test_money_is_exact_and_adds_up() -> None:
@@ -46,13 +67,67 @@ def test_money_is_exact_and_adds_up() -> None:
     assert list(csv_frame("cost\n1.10\n")["cost"]) == [Decimal("1.10")]
 
 
-@pytest.mark.parametrize("value", ["null", '""', '"n/a"', "true", '"NaN"', '"Infinity"'])
-def test_money_and_numbers_that_are_none_are_missing(value: str) -> None:
-    frame = json_frame(f'{{"cost":{value},"latency":{value},"requests":{value}}}')
+UNREADABLE = [
+    ("cost", "1,234.56"),
+    ("cost", "0,05"),
+    ("cost", "$1.20"),
+    ("cost", "NaN"),
+    ("latency", "Infinity"),
+    ("requests", "1,234"),
+    ("requests", "1.5"),
+    ("requests", "1e200000000"),
+    ("requests", "9" * 5000),
+    ("seen", "yesterday"),
+    ("active", "yes"),
+    ("day", "2026-11-20T10:00"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), UNREADABLE)
+def test_a_value_that_cannot_be_read_is_an_error_that_names_it(name: str, value: str) -> None:
+    shown = re.escape(value if len(value) < 60 else "9" * 60 + "...")
+    with pytest.raises(InvalidBodyError, match=rf"Row 2: column '{name}' holds '{shown}', which is no {KINDS[name]}"):
+        csv_frame(f'id,{name}\na,\nb,"{value}"\n')
+    with pytest.raises(InvalidBodyError, match=rf"Row 2 of 2026-11-20: column '{name}' holds '{shown}'"):
+        json_frame('{"id":"a"}', json.dumps({"id": "b", name: value}))
+
+
+@pytest.mark.parametrize("value", ["true", "1e200000000", "9" * 5000, "{}", "[0]"])
+def test_json_that_is_no_number_is_an_error_and_takes_no_time(value: str) -> None:
+    for name in ("cost", "requests", "latency"):
+        with pytest.raises(InvalidBodyError, match=f"Row 1 of 2026-11-20: column '{name}'"):
+            json_frame(f'{{"{name}":{value}}}')
+
+
+@pytest.mark.parametrize("value", ["null", '""', '" "'])
+def test_money_and_numbers_that_are_not_there_are_missing(value: str) -> None:
+    frame = json_frame(f'{{"cost":{value},"latency":{value},"requests":{value},"active":{value},"day":{value}}}')
     assert frame["cost"][0] is None
-    assert frame["latency"].isna().all()
-    assert frame["requests"].isna().all()
+    assert frame.isna().all(axis=None)
     assert str(frame["requests"].dtype) == "Int64"
+
+
+def test_two_columns_of_one_name_are_two_columns() -> None:
+    frame = csv_frame("id,requests,cost,requests\nk,5,1,6\n")
+    assert list(frame.columns) == ["id", "requests", "cost", "requests_2"]
+    assert (frame["requests"][0], frame["requests_2"][0]) == (5, "6")
+    frame = json_frame('{"requests":5,"requests":6}')
+    assert (frame["requests"][0], frame["requests_2"][0]) == (5, 6)
+
+
+def test_a_column_within_an_object_is_read_where_it_is_declared() -> None:
+    frame = json_frame('{"id":"a","amount":{"value":0.06,"currency":"usd"}}', '{"id":"b","amount":null}')
+    assert list(frame.columns) == ["id", "amount", "amount.value"]
+    assert list(frame["amount.value"]) == [Decimal("0.06"), None]
+    assert frame["amount"][0]["currency"] == "usd"
+    with pytest.raises(InvalidBodyError, match=r"column 'amount\.value' holds 'n/a'"):
+        json_frame('{"amount":{"value":"n/a"}}')
+
+
+def test_a_csv_in_windows_1252_is_read(caplog: pytest.LogCaptureFixture) -> None:
+    frame = frame_from_csv(["id,cost\nMüller,1.10\n50 €,2\n".encode("cp1252")], SCHEMA)
+    assert list(frame["id"]) == ["Müller", "50 €"]
+    assert "not UTF-8" in caplog.text
 
 
 def test_identifiers_keep_every_character() -> None:
@@ -77,7 +152,7 @@ def test_times_in_either_spelling_are_instants_in_utc(sent: str, instant: str) -
     assert str(frame["seen"].dtype) == "datetime64[us, UTC]"
 
 
-@pytest.mark.parametrize("sent", ["null", "0", '"0"', '""', '" "', '"yesterday"'])
+@pytest.mark.parametrize("sent", ["null", "0", '"0"', '""', '" "'])
 def test_times_that_are_none_are_missing(sent: str) -> None:
     frame = json_frame(f'{{"seen":{sent}}}')
     assert frame["seen"].isna().all()
@@ -91,11 +166,12 @@ def test_counts_are_integers_that_may_be_missing() -> None:
     assert frame["requests"].sum() == 9007199254740996
 
 
-def test_counts_that_do_not_fit_or_are_no_integers_stay_exact() -> None:
-    big = 2**63
-    assert list(json_frame(f'{{"requests":{big}}}', '{"requests":1}')["requests"]) == [Decimal(big), Decimal(1)]
-    assert list(csv_frame("requests\n1.5\n2\n")["requests"]) == [Decimal("1.5"), Decimal(2)]
-    assert str(csv_frame("requests\n2.0\n")["requests"].dtype) == "Int64"
+def test_counts_that_do_not_fit_into_64_bits_stay_exact_integers() -> None:
+    for value in (2**63, -(2**63) - 1, 10**900):
+        counts = list(json_frame(f'{{"requests":{value}}}', '{"requests":1}', "{}")["requests"])
+        assert counts == [value, 1, None]
+        assert type(counts[0]) is int
+    assert str(csv_frame(f"requests\n2.0\n{2**63 - 1}\n")["requests"].dtype) == "Int64"
 
 
 def test_a_field_that_some_records_lack_is_missing_there() -> None:
@@ -125,13 +201,13 @@ def test_a_csv_is_read_with_byte_order_mark_line_breaks_and_blank_lines() -> Non
 
 
 def test_a_cell_may_be_longer_than_pythons_csv_allows_by_default() -> None:
-    csv.field_size_limit(131_072)
+    limit = csv.field_size_limit(131_072)
     assert len(csv_frame(f"note\n{'x' * 200_000}\n")["note"][0]) == 200_000
-    assert csv.field_size_limit() == 131_072
+    csv.field_size_limit(limit)
 
 
 def test_chunks_may_split_anything() -> None:
     records: list[dict[str, Any]] = [{"id": "Zoë", "cost": 1}, {"id": "b", "cost": 2}]
     body = b"".join(json.dumps(record, ensure_ascii=False).encode() + b"\n" for record in records)
     pieces = [memoryview(body)[i : i + 1] for i in range(len(body))]
-    assert list(frame_from_json_lines(pieces, KINDS)["id"]) == ["Zoë", "b"]
+    assert list(frame_from_json_lines(pieces, SCHEMA)["id"]) == ["Zoë", "b"]

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import pickle
+import socket
 import time
 import traceback
 from collections.abc import Callable, Iterator
@@ -191,7 +192,7 @@ def test_a_private_address_is_refused_before_it_is_asked(
 
 
 @pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "0x7f000001", "127.0.0.1."])
-def test_a_name_of_a_private_address_is_refused_once_it_is_connected(
+def test_a_name_of_a_private_address_is_refused(
     canary: str, secret: str, downloader: Maker, canned_server: Any, host: str
 ) -> None:
     server = canned_server()
@@ -204,6 +205,62 @@ def test_a_name_of_a_private_address_is_refused_once_it_is_connected(
         assert isinstance(caught.value, ConfigurationError)
         assert (caught.value.connection, caught.value.stream) == ("under_test", "users")
         assert "allow_private_download" in str(caught.value)
+
+
+@pytest.fixture
+def listener() -> Iterator[socket.socket]:
+    """A socket of this machine that hears of every connection, and of none if it was not knocked at."""
+    with socket.create_server(("127.0.0.1", 0)) as listening:
+        listening.setblocking(False)
+        yield listening
+
+
+@pytest.mark.parametrize("host", ["localhost", "127.1", "2130706433", "127.0.0.1"])
+@pytest.mark.parametrize("scheme", ["http", "https"])
+def test_no_socket_is_opened_to_an_address_that_downloads_may_not_reach(
+    downloader: Maker, listener: socket.socket, host: str, scheme: str
+) -> None:
+    with pytest.raises(ConfigurationError, match="allow_private_download"):
+        downloader(allow_private_download=False).open(f"{scheme}://{host}:{listener.getsockname()[1]}/", stream="users")
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+@pytest.mark.parametrize("others", [[], ["8.8.8.8"], ["2606:4700:4700::1111", "8.8.8.8"]])
+def test_a_name_is_resolved_once_and_refused_for_any_of_its_addresses(
+    downloader: Maker, listener: socket.socket, monkeypatch: pytest.MonkeyPatch, others: list[str]
+) -> None:
+    asked: list[object] = []
+
+    def resolve(host: object, port: object, *_: object) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in [*others, "127.0.0.1"]]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    with pytest.raises(ConfigurationError, match=r"files\.example\.com is at a loopback"):
+        downloader(allow_private_download=False).open(
+            f"http://files.example.com:{listener.getsockname()[1]}/f.csv", stream="users"
+        )
+    assert asked == ["files.example.com"]
+    with pytest.raises(BlockingIOError):
+        listener.accept()
+
+
+def test_the_address_that_was_looked_at_is_the_one_that_is_connected_to(
+    downloader: Maker, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch, dead_url: str
+) -> None:
+    server = canned_server([canned(body=b"a\n1\n")])
+    asked: list[object] = []
+    ports = [int(url.rpartition(":")[2]) for url in (dead_url, server.url)]
+
+    def resolve(host: object, *_: object) -> list[Any]:
+        asked.append(host)
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", ("127.0.0.1", port)) for port in ports]
+
+    monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    assert fetch(downloader(), "http://files.example.com/f.csv") == b"a\n1\n"
+    assert asked == ["files.example.com"]
+    assert server.requests[0][1]["host"] == "files.example.com"
 
 
 def test_a_redirect_to_a_private_address_is_refused(downloader: Maker, canned_server: Any, canned: Any) -> None:

@@ -10,12 +10,11 @@ import time
 import traceback
 import tracemalloc
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -25,7 +24,7 @@ from airflow_usage_provider.exceptions import (
     VendorUnavailableError,
 )
 from airflow_usage_provider.http.auth import BearerAuth
-from airflow_usage_provider.http.exchange import Exchange, Request, new_session
+from airflow_usage_provider.http.exchange import Exchange, new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 Ask = Callable[..., Exchange]
@@ -34,27 +33,6 @@ ServerMaker = Callable[..., Any]
 
 def bearer(key: str) -> dict[str, str]:
     return BearerAuth().headers(key)
-
-
-@pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with new_session(WatchedAdapter()) as session:
-        yield session
-
-
-@pytest.fixture
-def ask(session: requests.Session) -> Ask:
-    def send(url: str, **settings: Any) -> Exchange:
-        settings = {
-            "timeout": (5.0, 5.0),
-            "seconds": 30.0,
-            "error": lambda kind, message, **details: kind(message, vendor="v", **details),
-            **settings,
-        }
-        asked = {name: settings.pop(name) for name in ("params", "headers") if name in settings}
-        return Exchange(settings.pop("session", session), Request("GET", url, **asked), **settings)
-
-    return send
 
 
 def test_an_answer_has_status_headers_and_body(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
@@ -272,39 +250,6 @@ def test_a_netrc_file_is_not_asked(
     ask(server.url, headers=bearer("sk-acme")).read(10)
     assert "authorization" not in server.requests[0][1]
     assert server.requests[1][1]["authorization"] == "Bearer sk-acme"
-
-
-@pytest.fixture(scope="module")
-def certificate(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """Key and certificate of 127.0.0.1, signed by nobody else."""
-    pytest.importorskip("cryptography")
-    import ipaddress
-    from datetime import UTC, datetime, timedelta
-
-    from cryptography import x509
-    from cryptography.hazmat.primitives import hashes, serialization
-    from cryptography.hazmat.primitives.asymmetric import ec
-
-    key = ec.generate_private_key(ec.SECP256R1())
-    name = x509.Name([x509.NameAttribute(x509.NameOID.COMMON_NAME, "127.0.0.1")])
-    now = datetime.now(UTC)
-    built = (
-        x509.CertificateBuilder()
-        .subject_name(name)
-        .issuer_name(name)
-        .public_key(key.public_key())
-        .serial_number(x509.random_serial_number())
-        .not_valid_before(now - timedelta(days=1))
-        .not_valid_after(now + timedelta(days=1))
-        .add_extension(x509.SubjectAlternativeName([x509.IPAddress(ipaddress.ip_address("127.0.0.1"))]), critical=False)
-        .add_extension(x509.BasicConstraints(ca=True, path_length=None), critical=True)
-        .sign(key, hashes.SHA256())
-    )
-    path = tmp_path_factory.mktemp("tls") / "server.pem"
-    encoding = serialization.Encoding.PEM
-    pem = key.private_bytes(encoding, serialization.PrivateFormat.PKCS8, serialization.NoEncryption())
-    path.write_bytes(pem + built.public_bytes(encoding))
-    return path
 
 
 @pytest.fixture

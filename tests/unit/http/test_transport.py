@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterator
 
 import pytest
 
-from airflow_usage_provider.http.transport import Deadline, is_public_address
+from airflow_usage_provider.http.addresses import is_public_address
+from airflow_usage_provider.http.deadline import Deadline
 
 Pair = tuple[socket.socket, socket.socket]
 Start = Callable[[float], Deadline]
@@ -47,6 +48,10 @@ def test_what_anybody_reaches_is_public(address: str) -> None:
         "169.254.169.254",
         "100.64.0.1",
         "198.18.0.1",
+        "192.0.0.192",
+        "192.0.0.9",
+        "192.0.0.170",
+        "192.88.99.1",
         "192.0.2.1",
         "203.0.113.9",
         "224.0.0.1",
@@ -68,6 +73,12 @@ def test_what_anybody_reaches_is_public(address: str) -> None:
         "2002:a9fe:a9fe::",
         "2001:0:4136:e378:8000:63bf:3fff:fdd2",
         "2001:db8::1",
+        "2001:20::1",
+        "2001:1::1",
+        "3fff::1",
+        "::ffff:192.0.0.192",
+        "64:ff9b::192.0.0.192",
+        "2002:c000:c0::1",
         "fe80::1",
         "fe80::1%eth0",
         "fec0::1",
@@ -179,7 +190,7 @@ def test_a_short_deadline_does_not_wait_for_a_long_one(start_deadline: Start) ->
 def test_a_forked_process_has_its_own_deadlines() -> None:
     code = """
 import os, time
-from airflow_usage_provider.http.transport import Deadline
+from airflow_usage_provider.http.deadline import Deadline
 Deadline(60).start()
 if not (child := os.fork()):
     deadline = Deadline(0.01)

@@ -10,7 +10,7 @@ import pickle
 import time
 import traceback
 from collections.abc import Callable, Iterator
-from datetime import UTC, datetime, timedelta
+from datetime import UTC, date, datetime, timedelta
 from typing import Any
 
 import pytest
@@ -29,6 +29,7 @@ from airflow_usage_provider.exceptions import (
 from airflow_usage_provider.http.client import MAX_ATTEMPTS
 from airflow_usage_provider.models import StreamFacts, UsageWindow
 from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.ranges import is_of_another_day
 from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 
 DAY = (datetime.now(UTC) - timedelta(days=3)).date()
@@ -142,6 +143,7 @@ def test_a_query_that_cannot_be_is_refused_with_what_can(settings: dict[str, str
         "download=gzip",
         "ignore_range=1",
         "date_range=offset",
+        "date_range=date",
     ],
 )
 @pytest.mark.parametrize("stream", ["users", "agents"])
@@ -193,6 +195,91 @@ def test_html_in_place_of_the_file_is_an_invalid_body(langdock: Connect) -> None
     with pytest.raises(InvalidBodyError, match="HTML") as caught:
         export(langdock("download=html"))
     assert caught.value.vendor == "langdock"
+
+
+@pytest.mark.parametrize("output_format", ["csv", "json"])
+def test_an_answer_that_says_it_is_of_another_day_is_refused(langdock: Connect, output_format: str) -> None:
+    vendor = langdock("date_range=day_before")
+    with pytest.raises(IncompleteSnapshotError, match=f"another day than {DAY}") as caught:
+        export(vendor, output_format=output_format)
+    assert (caught.value.vendor, caught.value.stream) == ("langdock", "api_keys")
+
+
+NOON = UsageWindow(date(2026, 11, 20), "Europe/Berlin")
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"from": "2026-11-20T00:00:00.000Z", "to": "2026-11-20T23:59:59.999Z"},
+        {"from": "2026-11-20T00:00:00+00:00", "to": "2026-11-20T23:59:59+00:00"},
+        {"from": "2026-11-20T00:00:00.000+01:00", "to": "2026-11-21T00:00:00.000+01:00"},
+        {"from": "2026-11-19T23:00:00Z", "to": "2026-11-20T22:59:59.999Z"},
+        {"from": "2026-11-19T23:00:00Z", "to": "2026-11-20T23:00:00Z"},
+        {"from": "2026-11-20 00:00:00", "to": "2026-11-20 23:59:59.999999999"},
+        {"from": "2026-11-20", "to": "2026-11-20"},
+        {"from": "2026-11-20", "to": "2026-11-21"},
+        {"from": {"date": "2026-11-20T00:00:00.000Z"}, "to": {"date": "2026-11-20T23:59:59.999Z", "timezone": "x"}},
+        *[{"from": "2026-11-20"}, {"to": "2026-11-20"}, {"from": "x", "to": None}, {"from": 7}, {}, None, [], "x"],
+        {"from": "0001-01-01T00:00:00Z", "to": "9999-12-31T23:59:59Z"},
+    ],
+)
+def test_a_range_that_may_be_the_day_is_taken(said: Any) -> None:
+    assert not is_of_another_day(said, NOON)
+
+
+@pytest.mark.parametrize(
+    "said",
+    [
+        {"from": "2026-11-19T00:00:00.000Z", "to": "2026-11-19T23:59:59.999Z"},
+        {"from": "2026-11-21T00:00:00.000Z", "to": "2026-11-21T23:59:59.999Z"},
+        {"from": "2026-11-20T00:00:00.000Z", "to": "2026-11-21T23:59:59.999Z"},
+        {"from": "2026-11-01T00:00:00.000Z", "to": "2026-11-20T23:59:59.999Z"},
+        *[{"from": "2026-11-19", "to": "2026-11-20"}, {"from": "2026-11-21"}, {"to": "2026-11-19T23:59:59+01:00"}],
+        {"from": {"date": "2025-11-20T00:00:00.000Z"}},
+    ],
+)
+def test_a_range_that_plainly_is_another_is_not(said: Any) -> None:
+    assert is_of_another_day(said, NOON)
+
+
+@pytest.mark.parametrize(
+    ("today", "oldest"), [("2026-11-25", "2025-11-25"), ("2028-02-29", "2027-02-28"), ("2027-01-01", "2026-01-01")]
+)
+def test_the_vendor_goes_twelve_months_back(langdock: Connect, today: str, oldest: str) -> None:
+    vendor = langdock()
+    for each in (vendor, LangdockExport(vendor, query())):
+        assert each.oldest_date(date.fromisoformat(today)) == date.fromisoformat(oldest)
+
+
+def test_the_oldest_day_can_be_had_and_none_before_it(langdock: Connect) -> None:
+    vendor = langdock("rows=3")
+    oldest = vendor.oldest_date(datetime.now(UTC).date())
+    assert oldest
+    export(vendor, window=UsageWindow(oldest))
+    with pytest.raises(RequestRejectedError, match="12 months back"):
+        export(vendor, window=UsageWindow(oldest - timedelta(days=7)))
+
+
+def test_the_question_is_what_was_asked_without_its_day() -> None:
+    def ask(**settings: Any) -> Any:
+        return LangdockExport(None, query(**settings)).question  # type: ignore[arg-type]
+
+    assert ask() == {
+        "method": "POST",
+        "path": "/export/api-keys",
+        "output_format": "csv",
+        "timezone": "Europe/Berlin",
+    }
+    assert ask() == ask(window=UsageWindow(DAY - timedelta(days=1), "Europe/Berlin"))
+    others = [
+        {"group_by": "model"},
+        {"output_format": "json"},
+        {"window": UsageWindow(DAY, "UTC")},
+        {"stream": "users"},
+    ]
+    assert all(ask(**other) != ask() for other in others)
+    json.dumps(ask(group_by="model"))
 
 
 @pytest.mark.parametrize("form", ["404", "200", "header"])
