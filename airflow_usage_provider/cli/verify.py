@@ -7,12 +7,12 @@ from collections import Counter
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
-from airflow_usage_provider.archive.catalog import load_catalog
 from airflow_usage_provider.archive.verify import verify_archive
 from airflow_usage_provider.cli.choice import select
+from airflow_usage_provider.cli.findings import describe_totals, print_findings
 from airflow_usage_provider.cli.options import archive_options, days_options
-from airflow_usage_provider.cli.terminal import Progress, print_line
-from airflow_usage_provider.cli.words import count, printable
+from airflow_usage_provider.cli.terminal import print_line
+from airflow_usage_provider.cli.words import count
 
 if TYPE_CHECKING:
     import argparse
@@ -33,22 +33,11 @@ def add_parser(commands: Commands) -> None:
 def run(objects: Objects, options: argparse.Namespace) -> int:
     """Check everything selected; 1 if there are findings."""
     started = time.monotonic()
-    catalog = load_catalog(objects, select(options))
-    progress = Progress(sum(day.bytes for day in catalog.days))
-    findings: Counter[bool] = Counter()
     totals: Counter[str] = Counter()
-    for each in verify_archive(objects, catalog, now=datetime.now(UTC), jobs=options.jobs):
-        for finding in each.findings:
-            is_failure = finding.is_failure or (options.fail_on_gaps and finding.kind == "gap")
-            findings[is_failure] += 1
-            progress.clear()
-            where = printable(objects.uri(finding.name))
-            problem = printable(f"{finding.problem}. {finding.step}")
-            print_line(f"{'FINDING' if is_failure else 'NOTE'} {finding.kind}: {where} {problem}")
-        totals.update(snapshot=each.snapshots, object=each.objects, byte=each.bytes)
-        progress.show(totals["byte"])
-    progress.clear()
-    read = ", ".join(count(totals[noun], noun) for noun in ("snapshot", "object", "byte"))
+    reports = verify_archive(objects, select(options), now=datetime.now(UTC), jobs=options.jobs)
+    for _ in print_findings(objects, reports, totals, fail_on_gaps=options.fail_on_gaps):
+        pass
     seconds = time.monotonic() - started
-    print_line(f"{read}, {seconds:.1f} s: {count(findings[True], 'finding')}, {count(findings[False], 'note')}")
-    return int(findings[True] > 0)
+    found = f"{count(totals['finding'], 'finding')}, {count(totals['note'], 'note')}"
+    print_line(f"{describe_totals(totals)}, {seconds:.1f} s: {found}")
+    return int(totals["finding"] > 0)

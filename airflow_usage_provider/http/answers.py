@@ -73,7 +73,7 @@ class ApiResponse:
         except JSONDecodeError as broken:
             why = f"{broken.msg}, at character {broken.pos}"
         except (ValueError, RecursionError):
-            why = "nested too deeply, of too many values, or with a number that is none"
+            why = "nested too deeply, of too many values, with a member twice or a number that is none"
         raise self.error(InvalidBodyError, f"The answer is not the JSON it should be: {why}", next_step=BROKEN_STEP)
 
     def split_page(self, field: str) -> JsonPage:

@@ -69,13 +69,13 @@ class HttpClient:
         self.connection = connection
         self._timeout = connection.timeout or timeout
         self._max_attempts = max_attempts
-        self._sleep = sleep or connection.clock.sleep
+        self.sleep = sleep or connection.clock.sleep
         self._limiter = limiter or _limiter_of(vendor, connection)
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = auth
         self._headers = dict(headers or {})
         self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
-        self._traffic = connection.traffic
+        self.traffic = connection.traffic
 
     def close(self) -> None:
         """Close the kept connections."""
@@ -171,7 +171,7 @@ class HttpClient:
             stop=tenacity.stop_after_attempt(most),
             wait=self._choose_pause,
             before_sleep=partial(self._tell_retry, most),
-            sleep=self._sleep,
+            sleep=self.sleep,
             reraise=True,
         )
 
@@ -180,7 +180,7 @@ class HttpClient:
         return self._limiter.has_room()
 
     def _tell_retry(self, most: int, state: tenacity.RetryCallState) -> None:
-        self._traffic.count_retry()
+        self.traffic.count_retry()
         error = state.outcome.exception() if state.outcome else None
         pause = state.next_action.sleep if state.next_action else 0.0
         _log.warning("Try %d of %d failed, the next is in %.1f s: %s", state.attempt_number, most, pause, error)
@@ -223,7 +223,7 @@ class HttpClient:
         waits: bool = True,
     ) -> Exchange:
         self._take_turn(stream, waits=waits)
-        self._traffic.count_request()
+        self.traffic.count_request()
         begun = time.monotonic()
         exchange = Exchange(
             self._session,

@@ -11,7 +11,7 @@ from functools import cache
 from pathlib import Path
 from typing import Any
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog
+from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.manifest import Manifest
 from airflow_usage_provider.archive.objects import FolderObjects, Objects, S3Objects
@@ -109,8 +109,7 @@ class Copy:
         path.write_text(json.dumps(document))
 
     def reports(self, *, now: datetime = NOW, **selected: Any) -> Iterator[Report]:
-        objects = self.objects
-        return verify_archive(objects, load_catalog(objects, Selection(**selected)), now=now, jobs=2)
+        return verify_archive(self.objects, Selection(**selected), now=now, jobs=2)
 
     def findings(self, **settings: Any) -> list[tuple[str, str]]:
         """Kind and problem of everything found but the one gap that is always there."""

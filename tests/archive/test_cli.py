@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import io
 import json
 import subprocess
@@ -76,6 +77,7 @@ def test_ls_for_machines_has_one_object_a_line(run: Run) -> None:
     assert gap == place | {"usage_date": "2026-01-04", "state": "gap", "snapshots": 0}
     assert day.pop("bytes") > 0
     assert day.pop("snapshot_id").startswith("20260106T")
+    assert gzip.decompress(Path(*day.pop("files")).read_bytes()) == FIRST
     assert day == place | {
         "usage_date": "2026-01-05",
         "snapshots": 3,
@@ -134,7 +136,7 @@ def test_verify_shows_how_far_it_is_to_those_who_look(run: Run, monkeypatch: pyt
     terminal = Terminal()
     monkeypatch.setattr(sys, "stderr", terminal)
     assert run("verify")[0] == 0
-    assert "bytes (" in terminal.getvalue()
+    assert "objects, " in terminal.getvalue()
     assert terminal.getvalue().endswith("\r")
 
 

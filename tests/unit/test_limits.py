@@ -23,6 +23,7 @@ from airflow_usage_provider.http import download, exchange, framing
 from airflow_usage_provider.models import UsageWindow
 from airflow_usage_provider.records import csv as csv_records
 from airflow_usage_provider.records import json as json_records
+from airflow_usage_provider.records import walk
 from airflow_usage_provider.vendors.keywordsai import api as keywordsai
 from airflow_usage_provider.vendors.keywordsai import streams as keywordsai_users
 
@@ -50,13 +51,12 @@ def client_to(connect: Any, client_options: dict[str, Any]) -> Iterator[Callable
         (exchange, "MAX_BODY_BYTES", 256 * MIB),
         (exchange, "MAX_ERROR_BYTES", 64 * 1024),
         (framing, "MAX_INTERIM", 64),
-        (json_records, "_MAX_VALUES", 2_000_000),
         (http, "MAX_RETRY_AFTER", 600),
         (download, "MAX_REDIRECTS", 3),
         (exchange, "CHUNK", MIB),
         (csv_records, "_MAX_HEADER_BYTES", MIB),
         (json_records, "_MAX_VALUE_CHARS", 64 * MIB),
-        (keywordsai_users, "MAX_PAGES", 100_000),
+        (walk, "MAX_PAGES", 100_000),
     ],
 )
 def test_a_bound_has_the_value_that_is_promised(module: Any, name: str, value: int) -> None:
@@ -129,7 +129,7 @@ def test_the_longest_wait_a_vendor_may_ask_for_is_kept_and_no_longer_one(client_
 def test_a_listing_has_a_last_page(
     connect: Any, client_options: dict[str, Any], monkeypatch: pytest.MonkeyPatch, last: int
 ) -> None:
-    monkeypatch.setattr(keywordsai_users, "MAX_PAGES", last)
+    monkeypatch.setattr(walk, "MAX_PAGES", last)
     vendor = keywordsai.KeywordsAI(connect("sk-acme;users=25"), **client_options)
     chunks = keywordsai_users.KeywordsAIUsers(vendor, keywordsai.UsersQuery(window=WINDOW, page_size=10)).read()
     try:
