@@ -13,10 +13,11 @@ from typing import Any
 
 from benchmarks import report
 from benchmarks.growth import AXES, SMOKE_AXES, measure_growth
-from benchmarks.measure import FailedRunError, Sample
+from benchmarks.measure import FailedRunError, Sample, await_idle
 from benchmarks.stages import Amounts, open_stage
 from benchmarks.works import MB, WORKS, Work
 
+IDLE_SECONDS = 600.0  # to wait for a machine on which nothing else runs
 SMOKE = Amounts(export=MB, users=2500, folder=MB, parts=10)
 NAMES = (*WORKS, "growth")
 
@@ -90,7 +91,10 @@ def run_all(amounts: Amounts, options: argparse.Namespace) -> tuple[dict[str, An
     results: dict[str, Any] = {"machine": report.describe_machine(), "works": {}}
     is_good = True
     for name in options.work:
-        load = round(os.getloadavg()[0], 1)
+        load = 0.0 if options.smoke or await_idle(seconds=IDLE_SECONDS) else round(os.getloadavg()[0], 1)
+        if load and options.save and not options.force:
+            _tell(f"{name}: this machine is busy (load {load}), and nothing is saved. --force saves it, marked.")
+            return results, False
         if name == "growth":
             results["growth"], was_good = grow(is_smoke=options.smoke)
             print(report.format_growth(results["growth"]), flush=True)
@@ -101,7 +105,10 @@ def run_all(amounts: Amounts, options: argparse.Namespace) -> tuple[dict[str, An
             results["works"][name] = {**facts, "tools": tools}
             print(report.format_work(name, results["works"][name]), flush=True)
         is_good &= was_good
-        if options.save:
+        if options.save and not was_good:
+            _tell(f"{name}: a contender failed, and its row is not saved.")
+            results["works"].pop(name, None)
+        elif options.save:
             report.save(results)
     return results, is_good
 
@@ -118,13 +125,14 @@ def main() -> None:
     parser.add_argument("--runs", type=int, default=5, help="of each contender (%(default)s)")
     parser.add_argument("--smoke", action="store_true", help="everything once, tiny: does it work?")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
-    parser.add_argument("--save", action="store_true", help="write table, plots and results into docs/")
+    parser.add_argument("--save", action="store_true", help="write table, plots and results into docs/; full rows only")
+    parser.add_argument("--force", action="store_true", help="save on a busy machine too, and say so on the page")
     options = parser.parse_args()
     amounts = Amounts(export=options.size, users=options.users, folder=options.folder, parts=options.parts)
+    if options.save and (amounts != default or options.runs < parser.get_default("runs")):
+        parser.error("--save takes full rows only: leave sizes and runs as they are")
     if options.smoke:
         amounts, options.runs = SMOKE, 1
-    elif (load := os.getloadavg()[0]) > 0.5:
-        _tell(f"This machine is busy (load {load:.1f}): times will be too long; CPU seconds are steadier.")
     results, is_good = run_all(amounts, options)
     if options.json:
         options.json.write_text(json.dumps(results, indent=1) + "\n")

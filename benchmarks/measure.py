@@ -42,6 +42,31 @@ class Sample:
     over_imports: float
 
 
+def await_idle(*, seconds: float, busy: float = 0.1, looks: int = 3) -> bool:
+    """
+    Wait until nothing else runs here, and return whether it came to that.
+
+    :param seconds: to wait at the most.
+    :param busy: share of all cores beyond which the machine is not idle; it is looked at for a second each time.
+    :param looks: how often in a row it must be idle.
+    """
+    deadline, quiet = time.monotonic() + seconds, 0
+    while quiet < looks:
+        before = _read_cpu()
+        time.sleep(1.0)
+        total, idle = (now - then for now, then in zip(_read_cpu(), before, strict=True))
+        quiet = quiet + 1 if total and 1 - idle / total <= busy else 0
+        if time.monotonic() > deadline:
+            return False
+    return True
+
+
+def _read_cpu() -> tuple[int, int]:
+    """Return the ticks of all cores since the start, and those of them in which nothing ran."""
+    ticks = [int(value) for value in Path("/proc/stat").read_text().split("\n", 1)[0].split()[1:9]]
+    return sum(ticks), ticks[3] + ticks[4]
+
+
 class FailedRunError(Exception):
     """A contender failed, or stored something else."""
 

@@ -21,7 +21,6 @@ Results = dict[str, Any]
 DOCS = ROOT / "docs"
 _OURS, _OTHERS = "#2a7f4f", "#9aa5b1"
 _BAR = "\\|"
-_BUSY = 1.5  # of a machine that does nothing else, it is less when a work begins
 _BEGIN, _END = "<!-- table -->", "<!-- /table -->"
 _FACTS = ("wall", "work", "cpu", "work_cpu", "peak", "over_imports")
 _HEAD = (
@@ -40,7 +39,7 @@ def format_work(name: str, result: Mapping[str, Any]) -> str:
     """Return the table of one work as Markdown; what it cost per GB where there are bytes."""
     head = _HEAD.format(unit="s/GB" if result["bytes"] else "s")
     title = f"**{WORKS[name].title}**, {result['amount']}, {result['runs']} {'runs' if result['runs'] > 1 else 'run'}"
-    if result["load"] > _BUSY:
+    if result["load"]:
         title += f"; the machine was busy (load {result['load']}): CPU and memory are right, times are too long"
     lines = [f"{title}\n", head]
     share = result["bytes"] / 1e9 or 1.0

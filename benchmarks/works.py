@@ -80,6 +80,7 @@ CORE = Tool("ours, without Airflow", "ours core", options=_PLAIN)
 HTTP_TO_S3 = Tool("HttpToS3Operator", "http_to_s3", (_HTTP,))
 COPIES = (
     Tool("requests + upload_fileobj", "requests_boto3"),
+    Tool("the same, hashed and counted as ours", "requests_boto3 checked"),
     Tool("boto3, 4 × 8 MiB buffers", "boto3_parts"),
     Tool("obstore", "obstore_copy", ("obstore",)),
     Tool("curl | aws s3 cp", f"{_CURL} | {_AWS}", ("curl", "aws"), is_shell=True),

@@ -7,7 +7,6 @@ says of checksums or payload signing stays as it is.
 
 from __future__ import annotations
 
-import hashlib
 from base64 import b64encode
 from typing import TYPE_CHECKING, Any
 
@@ -43,11 +42,11 @@ def crc32_argument(client: Any, body: bytes, extra_args: Mapping[str, Any]) -> d
     return {"ChecksumCRC32": b64encode(crc32(body).to_bytes(4, "big")).decode()}
 
 
-def sha256_argument(client: Any, body: bytes, extra_args: Mapping[str, Any]) -> dict[str, str]:
-    """Return the argument for a small body."""
+def sha256_argument(client: Any, sha256: str, extra_args: Mapping[str, Any]) -> dict[str, str]:
+    """Return the argument for a small body of that hash, given as hex."""
     if not _is_ours_to_add(client, extra_args):
         return {}
-    return {"ChecksumSHA256": b64encode(hashlib.sha256(body).digest()).decode()}
+    return {"ChecksumSHA256": b64encode(bytes.fromhex(sha256)).decode()}
 
 
 def _is_ours_to_add(client: Any, extra_args: Mapping[str, Any]) -> bool:

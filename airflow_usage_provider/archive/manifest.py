@@ -6,17 +6,18 @@ Fields are described in ``manifest.schema.json`` beside this module. Readers ign
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
+from decimal import Decimal
 from functools import cache
 from importlib.resources import files
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from airflow_usage_provider.exceptions import ArchiveCorruptError
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
 MANIFEST_VERSION = 1
+MAX_MANIFEST_BYTES = 16 * 1024 * 1024  # nothing larger is written, and nothing larger read
 _KINDS: Mapping[str, type | tuple[type, ...]] = {  # of a field, by its annotation
     "str": str,
     "int": int,
@@ -81,9 +82,18 @@ class Manifest:
     tool: Mapping[str, Any] = field(default_factory=dict)
     manifest_version: int = MANIFEST_VERSION
 
+    @property
+    def committed_at(self) -> datetime | None:
+        """``snapshot_at`` as an aware time; None if it is none."""
+        try:
+            moment = datetime.fromisoformat(self.snapshot_at)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
     def to_json(self) -> bytes:
         """Write it as UTF-8 JSON for people: two spaces, a line end at the end."""
-        document = {"manifest_version": self.manifest_version, **asdict(self)}
+        document = _spell_decimals({"manifest_version": self.manifest_version, **asdict(self)})
         text = json.dumps(document, ensure_ascii=False, indent=2) + "\n"
         return text.encode(errors="backslashreplace")  # half a surrogate pair becomes the JSON escape it came as
 
@@ -111,6 +121,15 @@ class Manifest:
             return cls(**known)
         except (ValueError, KeyError, TypeError, RecursionError) as error:
             raise ArchiveCorruptError(f"Not a manifest ({type(error).__name__})", next_step=step) from None
+
+
+def _spell_decimals(value: Any) -> Any:
+    """Return a document with its decimals as strings: no reader shall round what was written."""
+    if isinstance(value, Mapping):
+        return {name: _spell_decimals(member) for name, member in value.items()}
+    if isinstance(value, list | tuple):
+        return [_spell_decimals(entry) for entry in value]
+    return str(value) if isinstance(value, float | Decimal) else value
 
 
 def _pick(of: type[Manifest] | type[FileEntry], document: Any) -> dict[str, Any]:

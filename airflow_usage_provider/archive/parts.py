@@ -3,9 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import zlib
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.objects import CHUNK_SIZE
 from airflow_usage_provider.exceptions import ArchiveCorruptError
@@ -16,6 +15,12 @@ if TYPE_CHECKING:
     from airflow_usage_provider.archive.manifest import FileEntry
     from airflow_usage_provider.archive.objects import Objects
 
+try:
+    from isal import isal_zlib as gunzip  # four times as fast as zlib
+except ImportError:  # no wheel for this platform
+    import zlib as gunzip  # type: ignore[no-redef]
+
+DamagedGzipError: Any = gunzip.error
 _GZIP_WBITS = 31
 _STEP = "Restore the part from the bucket's versions, or archive the day again."
 
@@ -25,7 +30,8 @@ class PartDigest:
     """
     What a part is, to hold against what its manifest says.
 
-    :param raw_bytes: size once decompressed; None, as the raw hash, if it cannot be.
+    :param raw_bytes: size once decompressed; None if it cannot be.
+    :param raw_sha256: likewise; None also if it holds more than was allowed.
     :param lines: lines once decompressed; None unless they are records.
     """
 
@@ -36,8 +42,12 @@ class PartDigest:
     lines: int | None
 
 
-def digest_part(objects: Objects, name: str) -> PartDigest:
-    """Read a part once, whole, in constant memory. Its name tells compression and format."""
+def digest_part(objects: Objects, name: str, raw_limit: int | None = None) -> PartDigest:
+    """
+    Read a part once, whole, in constant memory. Its name tells compression and format.
+
+    :param raw_limit: bytes that may come out of the compression; what holds more is not decompressed to its end.
+    """
     stored = _Tally(has_lines=".jsonl" in name)
     if not name.endswith(".gz"):
         for chunk in objects.chunks(name):
@@ -49,24 +59,34 @@ def digest_part(objects: Objects, name: str) -> PartDigest:
     try:
         for chunk in decompress(compressed.passing(chunks)):
             raw.add(chunk)
-    except zlib.error:
-        for rest in chunks:  # its own hash says whether it was stored so
-            compressed.add(rest)
-        return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), None, None, None)
-    return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), raw.bytes, raw.sha256.hexdigest(), raw.lines)
+            if raw_limit is not None and raw.bytes > raw_limit:
+                break
+        else:
+            stored_digest = compressed.sha256.hexdigest()
+            return PartDigest(compressed.bytes, stored_digest, raw.bytes, raw.sha256.hexdigest(), raw.lines)
+        raw_bytes = raw.bytes
+    except DamagedGzipError:
+        raw_bytes = None
+    for rest in chunks:  # its own hash says whether it was stored so
+        compressed.add(rest)
+    return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), raw_bytes, None, None)
 
 
 def raw_chunks(objects: Objects, name: str, entry: FileEntry) -> Iterator[bytes | memoryview]:
     """
-    Yield what the vendor sent.
+    Yield what the vendor sent, and not a byte more than its manifest allows.
 
     :raises ArchiveCorruptError: after the last byte, if it was something else.
     """
     tally = _Tally(has_lines=False)
     chunks = objects.chunks(name)
     try:
-        yield from tally.passing(decompress(chunks) if name.endswith(".gz") else chunks)
-    except zlib.error:
+        for chunk in decompress(chunks) if name.endswith(".gz") else chunks:
+            tally.add(chunk)
+            if tally.bytes > entry.raw_bytes:
+                break
+            yield chunk
+    except DamagedGzipError:
         raise ArchiveCorruptError(f"{objects.uri(name)} is a damaged gzip file", next_step=_STEP) from None
     if (tally.bytes, tally.sha256.hexdigest()) != (entry.raw_bytes, entry.raw_sha256):
         raise ArchiveCorruptError(f"{objects.uri(name)} is not what its manifest says", next_step=_STEP)
@@ -76,9 +96,9 @@ def decompress(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
     """
     Yield what a gzip stream of one member holds, in chunks of bounded size.
 
-    :raises zlib.error: it is damaged, cut off, or goes on behind its end.
+    :raises DamagedGzipError: it is damaged, cut off, or goes on behind its end.
     """
-    engine = zlib.decompressobj(_GZIP_WBITS)
+    engine = gunzip.decompressobj(_GZIP_WBITS)
     for chunk in chunks:
         pending: bytes | memoryview = chunk
         while pending and not engine.eof:
@@ -86,9 +106,9 @@ def decompress(chunks: Iterable[bytes | memoryview]) -> Iterator[bytes]:
                 yield data
             pending = engine.unconsumed_tail
         if pending or engine.unused_data:
-            raise zlib.error("bytes behind the end")
+            raise DamagedGzipError("bytes behind the end")
     if not engine.eof:
-        raise zlib.error("cut off")
+        raise DamagedGzipError("cut off")
 
 
 class _Tally:

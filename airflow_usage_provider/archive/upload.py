@@ -11,10 +11,11 @@ import hashlib
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
+from airflow_usage_provider.archive.arguments import accepted_args
 from airflow_usage_provider.archive.checksums import crc32_argument, multipart_argument, sha256_argument
-from airflow_usage_provider.archive.errors import is_missing, is_precondition_failure, translated_errors
+from airflow_usage_provider.archive.errors import translated_errors
+from airflow_usage_provider.archive.lost import looking_for
 from airflow_usage_provider.archive.stages import Stage
-from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -22,32 +23,6 @@ if TYPE_CHECKING:
 PART_SIZE = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
 _PARTS_PER_SIZE = 1000  # S3 takes 10,000 parts: every thousand, the part grows by PART_SIZE
-_RESERVED = {"Bucket", "Key", "Body", "IfNoneMatch", "IfMatch", "ContentType", "ContentEncoding", "ContentLength"}
-
-
-def check_extra_args(client: Any, extra_args: Mapping[str, Any]) -> None:
-    """
-    Refuse what cannot be an argument of every object written.
-
-    :raises ConfigurationError: a name is unknown to S3's ``PutObject`` or decided by the archive itself.
-    """
-    allowed = set(_members(client, "PutObject")) & set(_members(client, "CreateMultipartUpload")) - _RESERVED
-    if unknown := sorted(set(extra_args) - allowed):
-        raise ConfigurationError(
-            f"s3_extra_args has {', '.join(unknown)}",
-            next_step="Give arguments of boto3's put_object, such as ServerSideEncryption, StorageClass or Tagging.",
-        )
-
-
-def accepted_args(client: Any, operation: str, extra_args: Mapping[str, Any]) -> dict[str, Any]:
-    """Those of the extra arguments that an operation knows: customer keys go along with parts and reads too."""
-    members = _members(client, operation)
-    return {name: value for name, value in extra_args.items() if name in members}
-
-
-def _members(client: Any, operation: str) -> Mapping[str, Any]:
-    members: Mapping[str, Any] = client.meta.service_model.operation_model(operation).input_shape.members
-    return members
 
 
 class ObjectUpload:
@@ -55,7 +30,8 @@ class ObjectUpload:
     One object being written.
 
     :param client: boto3 S3 client.
-    :param extra_args: arguments of ``put_object``, as checked by :func:`check_extra_args`.
+    :param extra_args: arguments of ``put_object``, as checked by
+        :func:`~airflow_usage_provider.archive.arguments.check_extra_args`.
     :param part_size: bytes of a part; S3's least is 5 MiB.
     """
 
@@ -78,13 +54,14 @@ class ObjectUpload:
         self._waiting = 0  # bytes in the pieces
         self._sent = 0  # parts
         self._upload_id: str | None = None
-        self._digest = hashlib.sha256()
+        self._digest, self._sha256 = hashlib.sha256(), ""
         self._hashing = Stage("hash")
         self._sending = Stage("s3-part", threads=PARTS_IN_FLIGHT)
         self.bytes = 0
 
     def write(self, data: bytes) -> None:
         """Take more bytes; blocks while as many parts are on their way as may be."""
+        self._sha256 = ""
         self._pieces.append(data)
         self._waiting += len(data)
         self.bytes += len(data)
@@ -93,11 +70,13 @@ class ObjectUpload:
 
     def compute_sha256(self) -> str:
         """Hash of all bytes written, as hex; nothing is written behind."""
-        self._hashing.finish()
-        digest = self._digest.copy()
-        for piece in self._pieces:
-            digest.update(piece)
-        return digest.hexdigest()
+        if not self._sha256:
+            self._hashing.finish()
+            digest = self._digest.copy()
+            for piece in self._pieces:
+                digest.update(piece)
+            self._sha256 = digest.hexdigest()
+        return self._sha256
 
     def complete(self) -> None:
         """
@@ -105,25 +84,22 @@ class ObjectUpload:
 
         :raises ArchiveCorruptError: S3 holds something else under the key.
         """
-        from botocore.exceptions import ClientError
-
+        sha256, rest = self.compute_sha256(), self._take(self._waiting)
+        if self._upload_id is not None:
+            self._send_part(rest)
         with translated_errors(self._target["Bucket"]):
-            try:
-                if self._upload_id is None:
-                    self._put(self._take(self._waiting))
-                else:
-                    self._send_part(self._take(self._waiting))
-                    self._client.complete_multipart_upload(
-                        **self._target,
-                        UploadId=self._upload_id,
-                        MultipartUpload={"Parts": self._sending.finish()},
-                        IfNoneMatch="*",
-                        **accepted_args(self._client, "CompleteMultipartUpload", self._extra_args),
-                    )
-            except ClientError as error:
-                # An answer that got lost makes boto3 send again: then the key is taken, by us.
-                if not is_precondition_failure(error) or not self._holds_all():
-                    raise
+            parts = self._sending.finish()
+        with looking_for(self._client, self._target, self._extra_args, size=self.bytes, sha256=sha256):
+            if self._upload_id is None:
+                self._put(rest, sha256)
+            else:
+                self._client.complete_multipart_upload(
+                    **self._target,
+                    UploadId=self._upload_id,
+                    MultipartUpload={"Parts": parts},
+                    IfNoneMatch="*",
+                    **accepted_args(self._client, "CompleteMultipartUpload", self._extra_args),
+                )
         self._upload_id = None
         self._shut_down()
 
@@ -133,7 +109,11 @@ class ObjectUpload:
         if self._upload_id is not None:
             upload_id, self._upload_id = self._upload_id, None
             with translated_errors(self._target["Bucket"]):
-                self._client.abort_multipart_upload(**self._target, UploadId=upload_id)
+                self._client.abort_multipart_upload(
+                    **self._target,
+                    UploadId=upload_id,
+                    **accepted_args(self._client, "AbortMultipartUpload", self._extra_args),
+                )
 
     def _take(self, size: int) -> bytes:
         """Take so many of the bytes that wait, or all there are."""
@@ -149,13 +129,13 @@ class ObjectUpload:
         self._waiting -= len(body)
         return body
 
-    def _put(self, body: bytes) -> None:
+    def _put(self, body: bytes, sha256: str) -> None:
         self._client.put_object(
             **self._target,
             Body=body,
             ContentType=self._content_type,
             IfNoneMatch="*",
-            **sha256_argument(self._client, body, self._extra_args),
+            **sha256_argument(self._client, sha256, self._extra_args),
             **self._extra_args,
         )
 
@@ -184,24 +164,6 @@ class ObjectUpload:
         )
         checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}
         return {"PartNumber": number, "ETag": answer["ETag"], **checksums}
-
-    def _holds_all(self) -> bool:
-        from botocore.exceptions import ClientError
-
-        try:
-            head = self._client.head_object(
-                **self._target, **accepted_args(self._client, "HeadObject", self._extra_args)
-            )
-        except ClientError as error:
-            if is_missing(error):
-                return False
-            raise
-        if head["ContentLength"] != self.bytes:
-            raise ArchiveCorruptError(
-                f"{self._target['Key']} exists with {head['ContentLength']} bytes in place of {self.bytes}",
-                next_step="Find out who else writes below this prefix.",
-            )
-        return True
 
     def _shut_down(self) -> None:
         self._pieces.clear()

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 import pickle
+import socket
+import ssl
+import subprocess
+import threading
 import traceback
 from collections.abc import Callable
+from contextlib import suppress
 from datetime import date
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -53,7 +59,12 @@ def test_an_identity_that_may_only_read_is_told_at_the_first_write(place: Any, c
     assert place.list_uploads() == []
 
 
-def test_no_credentials_at_all_are_an_access_error(place: Any, client_as: ClientMaker) -> None:
+@pytest.mark.parametrize(
+    ("disabled", "kind"), [("true", ArchiveAccessError), ("false", ArchiveUnavailableError)], ids=["none", "metadata"]
+)
+def test_no_credentials_are_an_access_error_only_where_no_role_can_bring_them(
+    place: Any, monkeypatch: pytest.MonkeyPatch, disabled: str, kind: type[UsageProviderError]
+) -> None:
     import botocore.session
     from botocore.config import Config
     from botocore.credentials import CredentialResolver
@@ -67,7 +78,8 @@ def test_no_credentials_at_all_are_an_access_error(place: Any, client_as: Client
         config=Config(s3={"addressing_style": "path"}),
     )
     try:
-        with pytest.raises(ArchiveAccessError, match="s3:ListBucket"):
+        monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", disabled)
+        with pytest.raises(kind, match="s3:ListBucket"):
             place.begin(place.open(client=client))
     finally:
         client.close()
@@ -109,6 +121,19 @@ def test_a_server_that_goes_while_parts_are_written_is_unavailable(
         (403, "SignatureDoesNotMatch", ArchiveAccessError),
         (400, "InvalidStorageClass", ArchiveAccessError),
         (404, "NoSuchBucket", ArchiveAccessError),
+        (404, "NoSuchKey", ArchiveUnavailableError),
+        (400, "Novelty", ArchiveUnavailableError),
+        (400, "InvalidToken", ArchiveUnavailableError),
+        (403, "Forbidden", ArchiveUnavailableError),
+        (405, "MethodNotAllowed", ArchiveUnavailableError),
+        (412, "PreconditionFailed", ArchiveUnavailableError),
+        (507, "InsufficientStorage", ArchiveUnavailableError),
+        (403, "AccessDenied", ArchiveAccessError),
+        (403, "InvalidAccessKeyId", ArchiveAccessError),
+        (403, "InvalidObjectState", ArchiveAccessError),
+        (400, "AuthorizationHeaderMalformed", ArchiveAccessError),
+        (400, "InvalidArgument", ArchiveAccessError),
+        (400, "KMS.DisabledException", ArchiveAccessError),
     ],
 )
 def test_each_code_of_s3_says_whether_a_retry_can_help(
@@ -127,3 +152,94 @@ def test_each_code_of_s3_says_whether_a_retry_can_help(
         archive.read_latest(SERIES, WINDOW)
     assert type(caught.value) is kind
     assert (caught.value.status, caught.value.request_id) == (status, "R1")
+
+
+CHECKSUM_STEP = "config_kwargs.*request_checksum_calculation.*when_required"
+
+
+@pytest.mark.parametrize(
+    ("status", "code", "message", "step"),
+    [
+        (501, "NotImplemented", "A header you provided implies functionality that is not implemented.", CHECKSUM_STEP),
+        (501, "", "", CHECKSUM_STEP),
+        (400, "XNotImplemented", "m", CHECKSUM_STEP),
+        (400, "InvalidArgument", "Unsupported header &apos;x-amz-checksum-sha256&apos;", CHECKSUM_STEP),
+        (400, "InvalidRequest", "x-amz-sdk-checksum-algorithm is not supported", CHECKSUM_STEP),
+        (400, "InvalidArgument", "m", CHECKSUM_STEP),
+        (501, "NotImplemented", "If-None-Match is not implemented", "conditional writes"),
+    ],
+)
+def test_a_store_that_lacks_a_feature_is_told_at_once_with_what_to_change(
+    place: Any,
+    client_as: ClientMaker,
+    canned_server: Callable[..., Any],
+    canned: Any,
+    status: int,
+    code: str,
+    message: str,
+    step: str,
+) -> None:
+    keys = canned(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+    error = f"<?xml version='1.0'?><Error><Code>{code}</Code><Message>{message}</Message></Error>" if code else "no"
+    server = canned_server([keys, keys, canned(status, error.encode())])
+    archive = place.open(client=client_as(endpoint_url=server.url))
+    with pytest.raises(ArchiveAccessError, match=rf"refused PutObject.*{step}"):
+        place.store(b"a\n1\n", archive=archive)
+
+
+@pytest.mark.parametrize("status", [200, 400, 403, 404, 405, 501, 503])
+def test_whatever_is_answered_to_housekeeping_the_day_is_archived(
+    place: Any, client_as: ClientMaker, status: int
+) -> None:
+    from botocore.awsrequest import AWSResponse
+
+    class Raw:
+        def stream(self, **_: Any) -> Any:
+            yield b"<html>"
+
+    def answer(**_: Any) -> AWSResponse:
+        asked.append(status)
+        return AWSResponse("http://s3", status, {}, Raw())
+
+    asked: list[int] = []
+    client = client_as()
+    for operation in ("ListMultipartUploads", "AbortMultipartUpload"):
+        client.meta.events.register(f"before-send.s3.{operation}", answer)
+    manifest = place.store(b"a\n1\n", archive=place.open(client=client))
+    assert asked
+    assert place.archive.read_latest(SERIES, WINDOW) == manifest
+    with place.begin(place.open(client=client, compression="none")) as snapshot:
+        snapshot.write(bytes(9 << 20))
+    place.archive.bucket.abort_upload(place.list_uploads()[0], "no such id")
+
+
+def test_an_endpoint_that_closes_within_the_tls_handshake_may_be_back_soon(place: Any, client_as: ClientMaker) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def hang_up() -> None:
+            with suppress(OSError):
+                while True:
+                    connection, _ = listener.accept()
+                    connection.recv(10_000)
+                    connection.close()
+
+        threading.Thread(target=hang_up, daemon=True).start()
+        archive = place.open(client=client_as(endpoint_url=f"https://127.0.0.1:{listener.getsockname()[1]}"))
+        with pytest.raises(ArchiveUnavailableError, match="did not answer"):
+            place.begin(archive)
+        listener.shutdown(socket.SHUT_RDWR)
+
+
+def test_a_certificate_that_cannot_be_verified_is_a_setting(
+    place: Any, client_as: ClientMaker, canned_server: Callable[..., Any], tmp_path: Path
+) -> None:
+    path = tmp_path / "server.pem"
+    command = "openssl req -x509 -newkey rsa:2048 -nodes -days 2 -subj /CN=localhost -keyout - -out -"
+    path.write_bytes(subprocess.run(command.split(), check=True, capture_output=True).stdout)
+    context = ssl.SSLContext(ssl.PROTOCOL_TLS_SERVER)
+    context.load_cert_chain(path)
+    url = canned_server(tls=context).url
+    with pytest.raises(ArchiveAccessError, match=r"No trusted TLS connection.*verify"):
+        place.begin(place.open(client=client_as(endpoint_url=url)))
+    with pytest.raises(ArchiveAccessError, match=r"No trusted TLS connection.*verify"):
+        place.begin(place.open(client=client_as(endpoint_url=url, verify=str(tmp_path / "missing.pem"))))

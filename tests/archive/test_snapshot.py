@@ -13,7 +13,6 @@ import pytest
 
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.exceptions import (
-    ArchiveAccessError,
     ArchiveCorruptError,
     ConfigurationError,
     IncompleteSnapshotError,
@@ -249,13 +248,31 @@ def test_who_commits_after_another_run_has_to_read_the_day_again(place: Any, the
     assert (again.previous, again.unchanged) == (others[0].snapshot_id, theirs == CSV)
 
 
-def test_uploads_that_a_killed_run_left_go_with_the_next_commit(place: Any) -> None:
+def test_uploads_that_a_killed_run_left_hours_ago_go_with_the_next_commit_of_the_series(place: Any) -> None:
     killed = place.begin(place.open(compression="none"))
     killed.write(bytes(9 << 20))
-    assert len(place.list_uploads()) == 1
-    place.store(CSV)
+    place.now += timedelta(hours=7)
+    with place.archive.open_snapshot(SERIES, UsageWindow(date(2026, 11, 21)), FileFormat.CSV) as snapshot:
+        snapshot.write(CSV)
+        place.commit(snapshot)
     assert place.list_uploads() == []
     killed.__exit__(None, None, None)
+
+
+def test_an_upload_that_is_live_is_let_be(place: Any) -> None:
+    body = random.Random(11).randbytes(9 << 20)
+    with place.begin(place.open(compression="none")) as slow:
+        slow.write(body)
+        place.now += timedelta(hours=5)
+        place.store(CSV)
+        assert len(place.list_uploads()) == 1
+        with pytest.raises(SnapshotConflictError):
+            place.commit(slow)
+    assert place.list_uploads() == []
+    place.client.create_multipart_upload(Bucket=place.location.bucket, Key=f"{place.location.prefix}/raw/theirs")
+    place.now += timedelta(days=1)
+    place.store(CSV, archive=place.open())
+    assert len(place.list_uploads()) == 1  # of somebody else's making
 
 
 def test_a_day_is_not_confused_with_another_day_stream_or_account(place: Any) -> None:
@@ -308,7 +325,7 @@ def test_a_newest_manifest_that_is_broken_is_an_error_and_not_passed_over(place:
 
 def test_a_key_that_is_taken_is_never_overwritten(place: Any) -> None:
     place.client.put_object(Bucket=place.location.bucket, Key=f"{place.location.prefix}/x", Body=b"theirs")
-    with pytest.raises(ArchiveAccessError, match="PreconditionFailed"):
+    with pytest.raises(ArchiveCorruptError, match="exists with 6 bytes in place of 4"):
         place.archive.bucket.create(f"{place.location.prefix}/x", b"mine", content_type="text/plain")
     assert place.read(f"{place.location.prefix}/x") == b"theirs"
 

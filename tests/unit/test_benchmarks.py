@@ -4,6 +4,7 @@ import csv
 import hashlib
 import io
 import json
+import os
 import subprocess
 import sys
 import urllib.request
@@ -15,7 +16,7 @@ from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from benchmarks.data import ExportData, UserData
-from benchmarks.measure import FailedRunError, Server, run
+from benchmarks.measure import FailedRunError, Server, await_idle, run
 from benchmarks.works import MB
 
 ROOT = Path(__file__).parents[2]
@@ -88,6 +89,24 @@ def test_a_run_tells_time_and_memory_of_the_whole_process_tree():
     assert sample.peak > 115
     with pytest.raises(FailedRunError, match="no such thing"):
         run([sys.executable, "-c", "raise SystemExit('no such thing')"], {})
+
+
+def test_a_busy_machine_is_told_from_an_idle_one():
+    spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
+    try:
+        assert not await_idle(seconds=2.0, looks=1)
+    finally:
+        for process in spin:
+            process.kill()
+            process.wait()
+    assert await_idle(seconds=60.0, busy=1.0, looks=1)
+
+
+def test_rows_that_are_not_full_are_not_saved():
+    command = [sys.executable, "-m", "benchmarks", "--save", "--runs", "1"]
+    done = subprocess.run(command, check=False, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 2
+    assert "--save takes full rows only" in done.stderr
 
 
 @pytest.mark.slow
