@@ -2,6 +2,7 @@
 
 from airflow_usage_openai.hooks import OpenAIUsageHook
 from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
+from airflow_usage_provider.records.days import split_days
 
 
 class OpenAIUsageToS3Operator(UsageSnapshotToS3Operator):
@@ -19,3 +20,7 @@ class OpenAIUsageToS3Operator(UsageSnapshotToS3Operator):
 
     def open_stream(self, hook, window):
         return hook.open_stream(self.stream, window)
+
+    def open_streams(self, hook, windows):
+        """Ask for all days of a look-back at once."""
+        return split_days(windows, lambda window: self.open_stream(hook, window))

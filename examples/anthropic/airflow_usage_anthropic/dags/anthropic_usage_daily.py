@@ -1,6 +1,7 @@
 """Archives Anthropic's costs and usage every day."""
 
 from airflow_usage_anthropic.operators import AnthropicUsageToS3Operator
+
 from airflow_usage_provider.daily import daily_dag
 
 dag = daily_dag(
