@@ -26,7 +26,7 @@ RUN_HERE = {
     "docs/deployment/managed.md": ["the DAGs of"],
     "docs/deployment/scale.md": ["ACCOUNTS"],
 }
-RUN_ELSEWHERE: dict[str, str] = {}
+RUN_ELSEWHERE: dict[str, str] = {"docs/vendors.md": "tests/examples/test_vendors_page.py"}
 
 
 def block(text: str, page: str = "README.md") -> str:
