@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 USAGE_DATE_STEP = "Give usage_date as YYYY-MM-DD."
+FIRST_DAY = date(2015, 1, 1)  # no vendor of language models is older: a day before it is a typing error
 
 
 class FileFormat(Enum):
@@ -161,6 +162,26 @@ def parse_usage_date(value: str | date) -> date:
         if re.fullmatch(r"2\d{3}-\d{2}-\d{2}", text, re.ASCII):
             return date.fromisoformat(text)
     raise ConfigurationError(f"usage_date {value!r} is not a date", next_step=USAGE_DATE_STEP)
+
+
+def check_day(window: UsageWindow, *, now: datetime | None = None) -> None:
+    """
+    Refuse a day that cannot be: one that has not begun in its zone, or of before there were such vendors.
+
+    :param now: the current time, aware; default: the clock's.
+    :raises ConfigurationError: it is such a day.
+    """
+    today = (now or datetime.now(UTC)).astimezone(load_zone(window.timezone)).date()
+    if window.usage_date > today:
+        raise ConfigurationError(
+            f"usage_date {window.usage_date} is in the future; in {window.timezone} it is {today}",
+            next_step="Give a day that has begun.",
+        )
+    if window.usage_date < FIRST_DAY:
+        raise ConfigurationError(
+            f"usage_date {window.usage_date} is before {FIRST_DAY}, when there was nothing to archive",
+            next_step="Correct the year.",
+        )
 
 
 def resolve_usage_date(context: Mapping[str, Any], timezone: str = "UTC") -> date:

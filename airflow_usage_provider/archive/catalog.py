@@ -5,28 +5,30 @@ Everything about a day is below one prefix, so a day is read and checked by itse
 
 from __future__ import annotations
 
-from collections import defaultdict
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from dataclasses import dataclass, field
-from datetime import date, datetime, timedelta
-from itertools import groupby
-from typing import TYPE_CHECKING, TypeVar
+from dataclasses import dataclass
+from datetime import UTC, date, datetime, timedelta
+from itertools import islice
+from os.path import commonprefix
+from typing import TYPE_CHECKING, Any
+from urllib.parse import quote, unquote
 
+from airflow_usage_provider.archive.gaps import Gap, with_gaps
 from airflow_usage_provider.archive.keys import MANIFEST_NAME, ArchiveKey, ArchiveLocation, Series
 from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest
-from airflow_usage_provider.archive.objects import ROOT
-from airflow_usage_provider.exceptions import ArchiveCorruptError, ConfigurationError
+from airflow_usage_provider.archive.objects import ROOT, StoredObject
+from airflow_usage_provider.archive.parallel import map_in_order
+from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveCorruptError, ConfigurationError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Sequence
 
     from airflow_usage_provider.archive.manifest import FileEntry
-    from airflow_usage_provider.archive.objects import Objects, StoredObject
+    from airflow_usage_provider.archive.objects import Objects
 
-Item = TypeVar("Item")
-Result = TypeVar("Result")
-
+_LEVELS = ("vendor", "account", "stream")
+_LISTED_AHEAD = 64  # days of a series that waits for its turn
+_FIRST_YEAR, _LAST_YEAR = 2000, 2999  # of a usage date
 _HERE = ArchiveLocation("", "")  # names within an archive are keys without a prefix
 
 
@@ -44,21 +46,11 @@ class Selection:
         if self.since and self.until and self.since > self.until:
             raise ConfigurationError(f"since {self.since} is later than until {self.until}", next_step="Exchange them.")
 
-    @property
-    def prefix(self) -> str:
-        """The longest prefix all selected names share."""
-        known = Series(self.vendor or "", self.account or "", self.stream or "").prefix(_HERE) + "/"
-        head, is_cut, _ = known.partition("=/")  # at the first that is not given; within names "=" is encoded
-        return f"{head.rpartition('/')[0]}/" if is_cut else known
-
-    def has_series(self, series: Series) -> bool:
-        """Whether a series is selected."""
+    def has(self, series: Series, usage_date: date) -> bool:
+        """Whether a day of a series is selected."""
         wanted = ((self.vendor, series.vendor), (self.account, series.account), (self.stream, series.stream))
-        return all(name is None or name == actual for name, actual in wanted)
-
-    def has_date(self, usage_date: date) -> bool:
-        """Whether a day is selected."""
-        return (self.since or date.min) <= usage_date <= (self.until or date.max)
+        is_series = all(name is None or name == actual for name, actual in wanted)
+        return is_series and (self.since or date.min) <= usage_date <= (self.until or date.max)
 
 
 @dataclass(frozen=True, slots=True)
@@ -72,8 +64,8 @@ class Day:
 
     series: Series
     usage_date: date
-    manifests: Mapping[str, StoredObject]
-    parts: Mapping[str, StoredObject]
+    manifests: dict[str, StoredObject]
+    parts: dict[str, StoredObject]
 
     @property
     def prefix(self) -> str:
@@ -81,76 +73,125 @@ class Day:
         return self.series.day_prefix(_HERE, self.usage_date)
 
     @property
-    def bytes(self) -> int:
-        """Size of all its objects."""
-        return sum(entry.size for objects in (self.manifests, self.parts) for entry in objects.values())
+    def names(self) -> set[str]:
+        """Names of all its objects."""
+        return {entry.name for entry in self.manifests.values()} | self.parts.keys()
 
 
 @dataclass(frozen=True, slots=True)
 class Catalog:
     """
-    What a selection found.
+    What a selection found, all of it at once: for a few days, or a small archive.
 
-    :param days: those selected, in order of series and date; some may have parts only.
-    :param dates: all dates with a snapshot of each selected series, also outside the selected days.
+    :param days: in order of series and date; some may have parts only.
+    :param gaps: between them, likewise.
     :param foreign: objects below ``raw/`` that the archive did not put there.
     """
 
-    selection: Selection
     days: tuple[Day, ...] = ()
-    dates: Mapping[Series, frozenset[date]] = field(default_factory=dict)
+    gaps: tuple[Gap, ...] = ()
     foreign: tuple[StoredObject, ...] = ()
 
-    def gaps(self) -> Iterator[tuple[Series, date]]:
-        """Yield every day without a snapshot between the first and the last, or the days selected."""
-        for series, dates in sorted(self.dates.items(), key=lambda item: _order(item[0])):
-            first = self.selection.since or min(dates, default=date.max)
-            last = self.selection.until or max(dates, default=date.min)
-            for number in range(first.toordinal(), last.toordinal() + 1):
-                if (day := date.fromordinal(number)) not in dates:
-                    yield series, day
 
-    def gap_ranges(self) -> Iterator[tuple[Series, date, date]]:
-        """Yield the gaps as first and last day of each run of them."""
-        numbered = enumerate(self.gaps())
-        for _, run in groupby(numbered, key=lambda item: (item[1][0], item[1][1] - timedelta(days=item[0]))):
-            gaps = [gap for _, gap in run]
-            yield gaps[0][0], gaps[0][1], gaps[-1][1]
-
-
-def load_catalog(objects: Objects, selection: Selection) -> Catalog:
+def load_catalog(objects: Objects, selection: Selection, *, jobs: int = 8, now: datetime | None = None) -> Catalog:
     """
     List an archive.
 
-    :raises ConfigurationError: there is no archive, or nothing of it is selected.
+    :raises ConfigurationError: there is no archive, or no series of it is selected.
     """
-    found: dict[tuple[Series, date], tuple[dict[str, StoredObject], dict[str, StoredObject]]] = {}
-    dates: defaultdict[Series, set[date]] = defaultdict(set)
-    foreign = []
-    for entry in objects.list(selection.prefix):
-        key = _parse(entry.name)
+    found: dict[type, list[Any]] = {Day: [], Gap: [], StoredObject: []}
+    for item in iter_catalog(objects, selection, jobs=jobs, now=now or datetime.now(UTC)):
+        found[type(item)].append(item)
+    return Catalog(tuple(found[Day]), tuple(found[Gap]), tuple(found[StoredObject]))
+
+
+def iter_catalog(
+    objects: Objects,
+    selection: Selection,
+    *,
+    jobs: int,
+    now: datetime,
+    find_end: Callable[[Day | None], date | None] | None = None,
+    must_exist: bool = True,
+) -> Iterator[Day | Gap | StoredObject]:
+    """
+    Yield all that is selected, in order of names, and keep none of it: days, the gaps between, and strangers.
+
+    :param jobs: series that are listed at the same time.
+    :param find_end: the day to count gaps to, told the last day of a series; by default the selection's.
+    :param must_exist: whether a selection without a series is an error.
+    :raises ConfigurationError: there is no archive, or no series of it is selected.
+    """
+    all_series, strangers = find_series(objects, selection, jobs)
+    if not all_series:
+        _refuse_nothing(objects, selection, must_exist=must_exist)
+    for stranger in strangers:
+        yield from objects.list(stranger) if isinstance(stranger, str) else [stranger]
+
+    def begin(series: Series) -> tuple[Iterable[Day | Gap | StoredObject], Iterator[Day | Gap | StoredObject]]:
+        days = list_days(objects, series, selection)
+        end = find_end or (lambda _: selection.until)
+        items = with_gaps(series, days, since=selection.since, find_end=end, now=now)
+        return list(islice(items, _LISTED_AHEAD)), items
+
+    for head, rest in map_in_order(begin, all_series, jobs):
+        yield from head
+        yield from rest
+
+
+def find_series(
+    objects: Objects, selection: Selection, jobs: int
+) -> tuple[Sequence[Series], Sequence[StoredObject | str]]:
+    """Return the series selected, in order of their names' bytes, and what stands beside them: objects and folders."""
+    found: list[tuple[str, tuple[str, ...]]] = [(ROOT, ())]
+    strangers: list[StoredObject | str] = []
+    for level in _LEVELS:
+        wanted = getattr(selection, level)
+        start = f"{level}={quote(wanted, safe='')}" if wanted is not None else ""
+        prefixes = [f"{parent}{start}" for parent, _ in found]
+        below = map_in_order(lambda prefix: list(objects.level(prefix)), prefixes, jobs)
+        parents, found = found, []
+        for (parent, names), entries in zip(parents, below, strict=True):
+            for entry in entries:
+                name = None if isinstance(entry, StoredObject) else _parse_folder(entry.removeprefix(parent), level)
+                if name is not None and wanted in (None, name):
+                    found.append((str(entry), (*names, name)))
+                elif wanted is None:
+                    strangers.append(entry)
+    return [Series(*names) for _, names in sorted(found)], sorted(strangers, key=str)
+
+
+def list_days(objects: Objects, series: Series, selection: Selection) -> Iterator[Day | StoredObject]:
+    """Yield a series' selected days in order, and strangers among them; asks for no more than those days' names."""
+    prefix = f"{series.prefix(_HERE)}/"
+    since, until = selection.since, selection.until
+    shared = commonprefix([since.isoformat(), until.isoformat()]) if since and until else ""  # noqa: RUF071
+    # "~" is behind every name of the day before. The day's own name would do, but SeaweedFS then skips its folder.
+    after = f"{prefix}usage_date={since - timedelta(days=1)}~" if since else ""
+    last = f"{prefix}usage_date={until}/\U0010ffff" if until else None
+    day: Day | None = None
+    for entry in objects.list(f"{prefix}usage_date={shared}" if shared else prefix, after):
+        if last and entry.name > last:
+            break
+        key = parse_name(entry.name)
         if key is None:
-            foreign.append(entry)
+            yield entry
             continue
-        if not selection.has_series(key.series):
-            continue
-        is_manifest = key.name == MANIFEST_NAME
-        dates[key.series].update([key.usage_date] if is_manifest else [])
-        if selection.has_date(key.usage_date):
-            manifests, parts = found.setdefault((key.series, key.usage_date), ({}, {}))
-            if is_manifest:
-                manifests[key.snapshot_id] = entry
-            else:
-                parts[entry.name] = entry
-    if not dates:
-        _refuse_nothing(objects, selection)
-    days = (
-        Day(series, day, dict(sorted(manifests.items())), parts)
-        for (series, day), (manifests, parts) in sorted(
-            found.items(), key=lambda item: (_order(item[0][0]), item[0][1])
-        )
-    )
-    return Catalog(selection, tuple(days), {series: frozenset(own) for series, own in dates.items()}, tuple(foreign))
+        if day is None or day.usage_date != key.usage_date:
+            if day:
+                if key.usage_date < day.usage_date:
+                    raise ArchiveAccessError(
+                        f"The store lists {key.usage_date} behind {day.usage_date}: not in order of names",
+                        next_step="Sync the archive to a folder, and give that.",
+                    )
+                yield day
+            day = Day(series, key.usage_date, {}, {})
+        if key.name == MANIFEST_NAME:
+            day.manifests[key.snapshot_id] = entry
+        else:
+            day.parts[entry.name] = entry
+    if day:
+        yield day
 
 
 def read_manifest(objects: Objects, entry: StoredObject) -> Manifest:
@@ -219,32 +260,32 @@ def find_part(objects: Objects, day: Day, entry: FileEntry) -> StoredObject:
     return part
 
 
-def map_in_order(work: Callable[[Item], Result], items: Iterable[Item], jobs: int) -> Iterator[Result]:
-    """Do the work in threads and yield the results in the items' order; an error cancels what has not begun."""
-    with ThreadPoolExecutor(jobs, thread_name_prefix="archive") as executor:
-        yield from executor.map(work, items)
-
-
-def _parse(name: str) -> ArchiveKey | None:
+def parse_name(name: str) -> ArchiveKey | None:
     """Read a name that the archive itself could have written."""
     key = ArchiveKey.parse(name)
     if key is None or not (key.name == MANIFEST_NAME or key.name.startswith("part-")):
+        return None
+    if not _FIRST_YEAR <= key.usage_date.year <= _LAST_YEAR:
         return None
     own = f"{key.series.day_prefix(_HERE, key.usage_date)}snapshot={key.snapshot_id}/{key.name}"
     return key if name == own else None
 
 
-def _order(series: Series) -> tuple[str, str, str]:
-    return series.vendor, series.account, series.stream
+def _parse_folder(name: str, level: str) -> str | None:
+    """Read one level of a name as the archive itself would have written it."""
+    key, _, value = name.removesuffix("/").partition("=")
+    plain = unquote(value)
+    return plain if key == level and value and quote(plain, safe="") == value else None
 
 
-def _refuse_nothing(objects: Objects, selection: Selection) -> None:
+def _refuse_nothing(objects: Objects, selection: Selection, *, must_exist: bool) -> None:
     where = objects.uri("").rstrip("/")
-    names = ("vendor", "account", "stream")
-    given = ", ".join(f"{name} {value!r}" for name in names if (value := getattr(selection, name)) is not None)
-    if not given or next(objects.list(ROOT), None) is None:
+    given = ", ".join(f"{name} {value!r}" for name in _LEVELS if (value := getattr(selection, name)) is not None)
+    if not given or next(objects.level(ROOT), None) is None:
         raise ConfigurationError(
             f"No archive at {where}: there is no snapshot below {ROOT}",
             next_step="Give the archive_url, or the folder it was synced to.",
         )
-    raise ConfigurationError(f"Nothing in {where} is of {given}", next_step="See usage-archive ls for what there is.")
+    if must_exist:
+        step = "See usage-archive ls for what there is."
+        raise ConfigurationError(f"Nothing in {where} is of {given}", next_step=step)

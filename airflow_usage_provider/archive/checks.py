@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import cache
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.catalog import read_manifest_bytes
+from airflow_usage_provider.archive.catalog import read_manifest_bytes, read_time
+from airflow_usage_provider.archive.keys import read_snapshot_time
 from airflow_usage_provider.archive.manifest import Manifest, load_manifest_schema
 from airflow_usage_provider.exceptions import ArchiveCorruptError
 
@@ -16,9 +18,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
     from airflow_usage_provider.archive.catalog import Day
-    from airflow_usage_provider.archive.objects import Objects, StoredObject
+    from airflow_usage_provider.archive.objects import Objects
 
 AT_ONCE = timedelta(minutes=15)  # two runs that commit closer to each other than this may not have seen each other
+CLOSE = timedelta(days=1)  # a snapshot's id is the second it was begun, snapshot_at the one it was committed
 RESTORE = "Restore it from the bucket's versions or from a copy."
 _MAX_QUOTE = 200
 
@@ -42,10 +45,23 @@ class Finding:
     is_failure: bool = True
 
 
+@dataclass(frozen=True, slots=True)
+class CheckedManifest:
+    """A manifest whose fields can be relied on, and the hash of its bytes."""
+
+    manifest: Manifest
+    sha256: str
+
+
 def check_manifest(
-    objects: Objects, day: Day, snapshot_id: str, entry: StoredObject
-) -> tuple[Manifest | None, list[Finding]]:
-    """Read a manifest and hold it against schema, place and itself; None if its fields cannot be relied on."""
+    objects: Objects, day: Day, snapshot_id: str, now: datetime, *, has_times: bool = False
+) -> tuple[CheckedManifest | None, list[Finding]]:
+    """
+    Read a manifest and hold it against schema, place, time and itself; None if its fields cannot be relied on.
+
+    :param has_times: whether the times of the objects are their own, to be held against what the manifest says.
+    """
+    entry = day.manifests[snapshot_id]
     try:
         body = read_manifest_bytes(objects, entry)
         if problem := _find_schema_error(body):
@@ -54,15 +70,25 @@ def check_manifest(
     except ArchiveCorruptError as error:
         return None, [Finding("unreadable", entry.name, error.message, error.next_step or RESTORE)]
     problems = [*_compare_place(objects, day, snapshot_id, manifest), *_compare_sums(manifest)]
-    return manifest, [Finding("altered manifest", entry.name, problem, RESTORE) for problem in problems]
+    findings = [Finding("altered manifest", entry.name, problem, RESTORE) for problem in problems]
+    odd = _compare_times(snapshot_id, manifest, entry.modified if has_times else None, now)
+    findings += [Finding("odd time", entry.name, problem, "Find out who wrote it, and when.") for problem in odd]
+    return CheckedManifest(manifest, hashlib.sha256(body).hexdigest()), findings
 
 
-def check_chain(day: Day, manifests: Mapping[str, Manifest]) -> Iterator[Finding]:
+def check_chain(day: Day, checked: Mapping[str, CheckedManifest]) -> Iterator[Finding]:
     """Check that each snapshot of a day follows from an earlier one. The ids are those of the keys, in order."""
+    manifests = {snapshot_id: each.manifest for snapshot_id, each in checked.items()}
     for snapshot_id, manifest in manifests.items():
         name = day.manifests[snapshot_id].name
         for problem in _compare_previous(day, snapshot_id, manifest, manifests):
             yield Finding("broken chain", name, problem, "Restore the manifest that was changed or deleted.")
+        previous = checked.get(manifest.previous or "")
+        if previous and manifest.previous_sha256 not in (None, previous.sha256):
+            problem = (
+                f"has SHA-256 {previous.sha256}, but {snapshot_id}, which follows it, says {manifest.previous_sha256}"
+            )
+            yield Finding("broken chain", day.manifests[manifest.previous or ""].name, problem, RESTORE)
 
 
 @cache
@@ -73,11 +99,9 @@ def _load_validator() -> Any:
 
 
 def _find_schema_error(body: bytes) -> str | None:
-    from jsonschema.exceptions import best_match
-
+    """Say the first thing that is wrong: there may be a million of them."""
     try:
-        document = json.loads(body)
-        error = best_match(_load_validator().iter_errors(document))
+        error = next(_load_validator().iter_errors(json.loads(body)), None)
     except (ValueError, RecursionError):
         return "is not JSON"
     if error is None:
@@ -105,12 +129,29 @@ def _compare_place(objects: Objects, day: Day, snapshot_id: str, manifest: Manif
 def _compare_sums(manifest: Manifest) -> Iterator[str]:
     if (rows := sum(entry.rows for entry in manifest.files)) != manifest.rows:
         yield f"says {manifest.rows} rows, its files have {rows}"
+    if manifest.vendor_rows not in (None, manifest.rows, manifest.rows + manifest.duplicates):
+        yield f"says {manifest.rows} rows, and that the vendor had {manifest.vendor_rows}"
     for entry in manifest.files:
         stored, raw = (entry.bytes, entry.sha256), (entry.raw_bytes, entry.raw_sha256)
         if entry.compression == "none" and stored != raw:
             yield f"has two sizes or hashes for {entry.key}, which is not compressed"
         if (entry.compression == "gzip") != entry.key.endswith(".gz"):
             yield f"says compression {entry.compression!r} of {entry.key}"
+
+
+def _compare_times(snapshot_id: str, manifest: Manifest, modified: datetime | None, now: datetime) -> Iterator[str]:
+    try:
+        at = read_time(manifest)
+    except ArchiveCorruptError:
+        yield f"says snapshot_at {manifest.snapshot_at!r}, which is no time"
+        return
+    begun = read_snapshot_time(snapshot_id)
+    if begun and abs(at - begun) > CLOSE:
+        yield f"says snapshot_at {manifest.snapshot_at}, more than a day from its id"
+    if modified and abs(at - modified) > CLOSE:
+        yield f"says snapshot_at {manifest.snapshot_at}, but was written at {modified:%Y-%m-%dT%H:%M:%SZ}"
+    if at - now > CLOSE:
+        yield f"says snapshot_at {manifest.snapshot_at}, which is not yet"
 
 
 def _compare_previous(

@@ -25,7 +25,8 @@ class PartDigest:
     """
     What a part is, to hold against what its manifest says.
 
-    :param raw_bytes: size once decompressed; None, as the raw hash, if it cannot be.
+    :param raw_bytes: size once decompressed; None if it cannot be.
+    :param raw_sha256: likewise; None also if it holds more than was allowed.
     :param lines: lines once decompressed; None unless they are records.
     """
 
@@ -36,8 +37,12 @@ class PartDigest:
     lines: int | None
 
 
-def digest_part(objects: Objects, name: str) -> PartDigest:
-    """Read a part once, whole, in constant memory. Its name tells compression and format."""
+def digest_part(objects: Objects, name: str, raw_limit: int | None = None) -> PartDigest:
+    """
+    Read a part once, whole, in constant memory. Its name tells compression and format.
+
+    :param raw_limit: bytes that may come out of the compression; what holds more is not decompressed to its end.
+    """
     stored = _Tally(has_lines=".jsonl" in name)
     if not name.endswith(".gz"):
         for chunk in objects.chunks(name):
@@ -49,23 +54,33 @@ def digest_part(objects: Objects, name: str) -> PartDigest:
     try:
         for chunk in decompress(compressed.passing(chunks)):
             raw.add(chunk)
+            if raw_limit is not None and raw.bytes > raw_limit:
+                break
+        else:
+            stored_digest = compressed.sha256.hexdigest()
+            return PartDigest(compressed.bytes, stored_digest, raw.bytes, raw.sha256.hexdigest(), raw.lines)
+        raw_bytes = raw.bytes
     except zlib.error:
-        for rest in chunks:  # its own hash says whether it was stored so
-            compressed.add(rest)
-        return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), None, None, None)
-    return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), raw.bytes, raw.sha256.hexdigest(), raw.lines)
+        raw_bytes = None
+    for rest in chunks:  # its own hash says whether it was stored so
+        compressed.add(rest)
+    return PartDigest(compressed.bytes, compressed.sha256.hexdigest(), raw_bytes, None, None)
 
 
 def raw_chunks(objects: Objects, name: str, entry: FileEntry) -> Iterator[bytes | memoryview]:
     """
-    Yield what the vendor sent.
+    Yield what the vendor sent, and not a byte more than its manifest allows.
 
     :raises ArchiveCorruptError: after the last byte, if it was something else.
     """
     tally = _Tally(has_lines=False)
     chunks = objects.chunks(name)
     try:
-        yield from tally.passing(decompress(chunks) if name.endswith(".gz") else chunks)
+        for chunk in decompress(chunks) if name.endswith(".gz") else chunks:
+            tally.add(chunk)
+            if tally.bytes > entry.raw_bytes:
+                break
+            yield chunk
     except zlib.error:
         raise ArchiveCorruptError(f"{objects.uri(name)} is a damaged gzip file", next_step=_STEP) from None
     if (tally.bytes, tally.sha256.hexdigest()) != (entry.raw_bytes, entry.raw_sha256):

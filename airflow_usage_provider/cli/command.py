@@ -12,10 +12,9 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_usage_provider import __version__
-from airflow_usage_provider.cli import diff, ls, show, verify
+from airflow_usage_provider.cli import diff, ls, seal, show, verify
 from airflow_usage_provider.cli.options import Parser, open_objects
 from airflow_usage_provider.cli.terminal import tell
-from airflow_usage_provider.cli.words import printable
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError, UsageProviderError
 
 if TYPE_CHECKING:
@@ -23,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: A module each: ``add_parser(commands)`` adds it and names what runs it, ``run(objects, options) -> exit status``.
-COMMANDS = (ls, verify, show, diff)
+COMMANDS = (ls, verify, show, diff, seal)
 _S3_STEP = (
     "Check the bucket, --profile, --region and --endpoint-url, and that the credentials may s3:ListBucket "
     "and s3:GetObject; AWS_CA_BUNDLE names a private CA."
@@ -43,7 +42,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UsageProviderError as error:
         if isinstance(error, ArchiveAccessError | ArchiveUnavailableError) and options.archive.startswith("s3://"):
             error.next_step = _S3_STEP
-        tell(printable(str(error)))
+        tell(str(error))
         return 2
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())  # what Python flushes at its end goes nowhere

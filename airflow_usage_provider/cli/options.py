@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import argparse
-from contextlib import closing, contextmanager
+from contextlib import closing, contextmanager, suppress
+from datetime import UTC, date, datetime, time
 from pathlib import Path
 from typing import TYPE_CHECKING, NoReturn, TypeAlias
 
@@ -14,11 +15,10 @@ from airflow_usage_provider.models import parse_usage_date
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-    from datetime import date
 
     from airflow_usage_provider.archive.objects import Objects
 
-MAX_JOBS = 64
+JOBS, MAX_JOBS = 32, 64  # most of the time is waiting for a store's answers
 
 
 Commands: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
@@ -33,14 +33,24 @@ class Parser(argparse.ArgumentParser):
 
 
 def archive_options() -> Parser:
-    """Return what every command takes: the archive, which series of it, and how to reach it."""
-    parser = Parser(add_help=False)
-    parser.add_argument("archive", metavar="ARCHIVE", help="s3://bucket/prefix, or the folder it was synced to")
+    """Return what most commands take: the archive, how to reach it, and which series of it."""
+    parser = Parser(add_help=False, parents=[place_options()])
     for name in ("vendor", "account", "stream"):
         parser.add_argument(f"--{name}", metavar="NAME", help=f"only this {name}")
+    return parser
+
+
+def place_options() -> Parser:
+    """Return what every command takes: the archive, how to reach it, and how much at a time."""
+    parser = Parser(add_help=False)
+    parser.add_argument("archive", metavar="ARCHIVE", help="s3://bucket/prefix, or the folder it was synced to")
     parser.add_argument("--endpoint-url", metavar="URL", help="of an S3 that is not AWS's")
     parser.add_argument("--profile", metavar="NAME", help="of AWS's configuration files")
     parser.add_argument("--region", metavar="NAME", help="AWS region of the bucket")
+    parser.add_argument("--request-payer", action="store_true", help="pay for the requests, as the bucket demands")
+    parser.add_argument(
+        "--jobs", metavar="N", type=_parse_jobs, default=JOBS, help="threads that read (default %(default)s)"
+    )
     return parser
 
 
@@ -49,9 +59,6 @@ def days_options() -> Parser:
     parser = Parser(add_help=False)
     parser.add_argument("--since", metavar="YYYY-MM-DD", type=parse_date, help="first usage date")
     parser.add_argument("--until", metavar="YYYY-MM-DD", type=parse_date, help="last usage date")
-    parser.add_argument(
-        "--jobs", metavar="N", type=_parse_jobs, default=8, help="threads that read (default %(default)s)"
-    )
     return parser
 
 
@@ -62,12 +69,30 @@ def day_options() -> Parser:
     return parser
 
 
+def as_of_options() -> Parser:
+    """Return what commands take that can look back."""
+    parser = Parser(add_help=False)
+    parser.add_argument(
+        "--as-of", metavar="DAY|TIME", type=parse_as_of, help="what was known then; a day is its end in UTC"
+    )
+    return parser
+
+
 def parse_date(text: str) -> date:
     """Read a usage date of the command line."""
     try:
         return parse_usage_date(text)
     except ConfigurationError:
         raise argparse.ArgumentTypeError(f"{text!r} is not a date as YYYY-MM-DD") from None
+
+
+def parse_as_of(text: str) -> datetime:
+    """Read a time of the command line; a day is its end, and without a zone it is UTC."""
+    with suppress(ValueError):
+        if len(text) > len("2026-10-16"):
+            at = datetime.fromisoformat(text)
+            return at if at.tzinfo else at.replace(tzinfo=UTC)
+    return datetime.combine(parse_date(text), time.max, UTC)
 
 
 def _parse_jobs(text: str) -> int:
@@ -105,4 +130,4 @@ def open_objects(options: argparse.Namespace) -> Iterator[Objects]:
         step = "Correct --profile, --region, --endpoint-url or the AWS settings of this machine."
         raise ConfigurationError(str(error), next_step=step) from None
     with closing(client):
-        yield S3Objects(client, location)
+        yield S3Objects(client, location, {"RequestPayer": "requester"} if options.request_payer else {})

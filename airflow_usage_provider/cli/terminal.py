@@ -8,33 +8,32 @@ import time
 
 def print_line(line: str) -> None:
     """Write a line of an answer."""
-    sys.stdout.write(f"{line}\n")
+    sys.stdout.write(f"{printable(line)}\n")
 
 
 def tell(line: str) -> None:
     """Say something about the run."""
-    sys.stderr.write(f"usage-archive: {line}\n")
+    sys.stderr.write(f"usage-archive: {printable(line)}\n")
+
+
+def printable(text: str) -> str:
+    """Escape what a terminal would act upon."""
+    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
 
 
 class Progress:
-    """
-    A line on stderr that is written over, if somebody is looking.
+    """A line on stderr that is written over, if somebody is looking."""
 
-    :param total: bytes there are to read.
-    """
-
-    def __init__(self, total: int) -> None:
-        self._total = total
+    def __init__(self) -> None:
         self._is_seen = sys.stderr.isatty()
         self._shown_at = 0.0
         self._width = 0
 
-    def show(self, done: int) -> None:
-        """Write how many bytes are done, a few times a second."""
+    def show(self, line: str) -> None:
+        """Write how far it is, a few times a second."""
         if not self._is_seen or time.monotonic() - self._shown_at < 0.1:
             return
         self.clear()
-        line = f"{done:,} of {self._total:,} bytes ({done * 100 // max(self._total, 1)} %)"
         self._shown_at, self._width = time.monotonic(), len(line)
         sys.stderr.write(line)
         sys.stderr.flush()

@@ -3,17 +3,21 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from decimal import Decimal
+from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.catalog import map_in_order, read_current, read_manifest
+from airflow_usage_provider.archive.catalog import Day, read_answer, read_manifest, read_time
+from airflow_usage_provider.archive.gaps import Gap
+from airflow_usage_provider.archive.objects import StoredObject
+from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import ArchiveCorruptError
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
-    from datetime import date
+    from collections.abc import Iterable, Iterator, Mapping
+    from datetime import date, datetime
 
-    from airflow_usage_provider.archive.catalog import Catalog, Day
     from airflow_usage_provider.archive.compare import Change
     from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.manifest import Manifest
@@ -22,56 +26,46 @@ if TYPE_CHECKING:
 Record = dict[str, Any]
 _COLUMNS = ("usage_date", "vendor", "account", "stream", "rows", "bytes", "revision", "state", "snapshots")
 _NUMBERS = {"rows", "bytes", "revision", "snapshots"}
+_LINES_AHEAD = 1000
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def list_days(objects: Objects, catalog: Catalog, jobs: int) -> list[Record]:
+def iter_days(
+    objects: Objects, items: Iterable[Day | Gap | StoredObject], jobs: int, as_of: datetime | None = None
+) -> Iterator[Record]:
     """
-    Return a record for each day and each gap, in order of series and date.
+    Yield a record for each day that has a snapshot, and each run of days that lack one.
 
-    ``state`` is the maturity, ``gap``, or ``unreadable`` with the ``problem``.
+    As of a time, only the days of which something was known then.
+
+    ``state`` is the maturity, ``gap`` (``break``, if longer than a gap can be), or ``unreadable`` with the ``problem``.
     """
-    records = list(
-        map_in_order(lambda day: _describe_day(objects, day), (d for d in catalog.days if d.manifests), jobs)
-    )
-    records += [_place(series, day) | {"state": "gap", "snapshots": 0} for series, day in catalog.gaps()]
-    return sorted(records, key=lambda record: [record[name] for name in ("vendor", "account", "stream", "usage_date")])
+    yield from filter(None, map_in_order(lambda item: _describe_item(objects, item, as_of), items, jobs))
 
 
-def list_snapshots(objects: Objects, day: Day) -> Iterator[Record]:
-    """Yield a record for each snapshot of a day, oldest first; the last one is ``current``."""
-    for number, (snapshot_id, entry) in enumerate(day.manifests.items(), 1):
-        record = _place(day.series, day.usage_date) | {
-            "snapshot_id": snapshot_id,
-            "current": number == len(day.manifests),
-            "manifest": objects.uri(entry.name),
-        }
-        try:
-            manifest = read_manifest(objects, entry)
-        except ArchiveCorruptError as error:
-            yield record | {"state": "unreadable", "problem": error.message}
-        else:
-            names = ("snapshot_at", "previous", "unchanged", "empty", "columns_added", "columns_removed", "tool")
-            own = {name: getattr(manifest, name) for name in names}
-            files = [objects.uri(objects.resolve(file.key) or file.key) for file in manifest.files]
-            yield record | _describe_answer(manifest) | own | {"files": files}
+def list_snapshots(objects: Objects, day: Day, as_of: datetime | None = None) -> list[Record]:
+    """Return a record for each snapshot of a day that was known, oldest first; the last one is ``current``."""
+    records = [_describe_snapshot(objects, day, snapshot_id, as_of) for snapshot_id in day.manifests]
+    known = [record for record in records if record is not None]
+    return [record | {"current": record is known[-1]} for record in known]
 
 
-def format_days(records: Sequence[Record]) -> Iterator[str]:
-    """Yield the lines of a table, and a line that adds up."""
-    rows = [dict(zip(_COLUMNS, (name.upper() for name in _COLUMNS), strict=True))]
-    rows += [{name: _format_cell(record.get(name)) for name in _COLUMNS} for record in records]
-    widths = {name: max(len(row[name]) for row in rows) for name in _COLUMNS}
-    for row in rows:
-        cells = (
-            row[name].rjust(widths[name]) if name in _NUMBERS else row[name].ljust(widths[name]) for name in _COLUMNS
-        )
-        yield "  ".join(cells).rstrip()
-    gaps = sum(record["state"] == "gap" for record in records)
-    series = {(record["vendor"], record["account"], record["stream"]) for record in records}
-    totals = {name: sum(record.get(name, 0) for record in records) for name in ("rows", "bytes", "snapshots")}
+def format_days(records: Iterable[Record]) -> Iterator[str]:
+    """Yield the lines of a table, and a line that adds up. Columns are as wide as the widest of the first thousand."""
+    rest = iter(records)
+    first = list(islice(rest, _LINES_AHEAD))
+    title = {name: name.upper() for name in _COLUMNS}
+    widths = {name: max(len(_format_cell(row.get(name))) for row in (title, *first)) for name in _COLUMNS}
+    totals: Counter[str] = Counter()
+    series = set()
+    yield _format_row(title, widths)
+    for record in chain(first, rest):
+        yield _format_row(record, widths)
+        series.add((record["vendor"], record["account"], record["stream"]))
+        totals.update({name: record.get(name, 0) for name in ("rows", "bytes", "snapshots")})
+        totals["gap" if record["state"] == "gap" else "day"] += record["state"] != "break"
     yield (
-        f"{count(len(series), 'stream')}, {count(len(records) - gaps, 'day')}, {count(gaps, 'gap')}: "
+        f"{count(len(series), 'stream')}, {count(totals['day'], 'day')}, {count(totals['gap'], 'gap')}: "
         f"{count(totals['rows'], 'row')}, {count(totals['bytes'], 'byte')}, {count(totals['snapshots'], 'snapshot')}"
     )
 
@@ -82,14 +76,14 @@ def format_snapshot(record: Record) -> str:
     if "problem" in record:
         return f"{head}  unreadable: {record['problem']}"
     facts = [
-        printable(record["snapshot_at"]),
+        record["snapshot_at"],
         f"revision {record['revision']}",
         record["state"],
         count(record["rows"], "row"),
         count(record["bytes"], "byte"),
         *(name for name in ("unchanged", "empty") if record[name]),
-        *(f"+{printable(name)}" for name in record["columns_added"]),
-        *(f"-{printable(name)}" for name in record["columns_removed"]),
+        *(f"+{name}" for name in record["columns_added"]),
+        *(f"-{name}" for name in record["columns_removed"]),
         f"follows {record['previous']}" if record["previous"] else "the first",
     ]
     return "  ".join((head, *facts))
@@ -97,12 +91,12 @@ def format_snapshot(record: Record) -> str:
 
 def format_change(change: Change) -> str:
     """One line for one row that differs."""
-    key = ", ".join(f"{printable(name)}={format_value(value)}" for name, value in change.key.items())
+    key = ", ".join(f"{name}={format_value(value)}" for name, value in change.key.items())
     head = f"{_SIGNS[change.kind]} {key}".rstrip()
     if change.kind != "changed":
         return f"{head} {_format_json(change.old or change.new)}"
     fields = (
-        f"{printable(name)}: {_format_field(change.old, name)} -> {_format_field(change.new, name)}"
+        f"{name}: {_format_field(change.old, name)} -> {_format_field(change.new, name)}"
         for name in dict.fromkeys((*change.old, *change.new))
     )
     return f"{head}  {', '.join(fields)}"
@@ -115,13 +109,13 @@ def to_change_record(change: Change) -> Record:
 
 def describe_series(days: Iterable[Day]) -> str:
     """List series for a message."""
-    return "; ".join(printable(" ".join((d.series.vendor, d.series.account, d.series.stream))) for d in days)
+    return "; ".join(" ".join((d.series.vendor, d.series.account, d.series.stream)) for d in days)
 
 
 def format_value(value: Any) -> str:
     """Write a value as it was sent, unless that could be misread."""
     if isinstance(value, Decimal) or (isinstance(value, str) and value):
-        return printable(str(value))
+        return str(value)
     return _format_json(value)
 
 
@@ -130,23 +124,45 @@ def to_json(value: Any) -> str:
     return json.dumps(value, default=str)
 
 
-def printable(text: str) -> str:
-    """Escape what a terminal would act upon."""
-    return "".join(each if each.isprintable() else each.encode("unicode_escape").decode() for each in text)
-
-
 def count(number: int, noun: str) -> str:
     """``1 row``, ``1,234 rows``."""
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _describe_day(objects: Objects, day: Day) -> Record:
-    record = _place(day.series, day.usage_date) | {"snapshots": len(day.manifests)}
+def _describe_item(objects: Objects, item: Day | Gap | StoredObject, as_of: datetime | None) -> Record | None:
+    if isinstance(item, StoredObject) or (isinstance(item, Day) and not item.manifests):
+        return None
+    if isinstance(item, Gap):
+        last = {"until": item.last.isoformat(), "days": item.days} if item.days > 1 else {}
+        state = "break" if item.is_break else "gap"
+        return None if as_of else _place(item.series, item.first) | last | {"state": state, "snapshots": 0}
+    record = _place(item.series, item.usage_date) | {"snapshots": len(item.manifests)}
     try:
-        manifest = read_current(objects, day)
+        manifest = read_answer(objects, item, as_of)
     except ArchiveCorruptError as error:
         return record | {"state": "unreadable", "problem": error.message}
-    return record | _describe_answer(manifest) | {"snapshot_id": manifest.snapshot_id, "empty": manifest.empty}
+    if manifest is None:
+        return None
+    own = {"snapshot_id": manifest.snapshot_id, "empty": manifest.empty, "files": _list_files(objects, manifest)}
+    return record | _describe_answer(manifest) | own
+
+
+def _describe_snapshot(objects: Objects, day: Day, snapshot_id: str, as_of: datetime | None) -> Record | None:
+    entry = day.manifests[snapshot_id]
+    record = _place(day.series, day.usage_date) | {"snapshot_id": snapshot_id, "manifest": objects.uri(entry.name)}
+    try:
+        manifest = read_manifest(objects, entry)
+        if as_of and read_time(manifest) > as_of:
+            return None
+    except ArchiveCorruptError as error:
+        return record | {"state": "unreadable", "problem": error.message}
+    names = ("snapshot_at", "previous", "unchanged", "empty", "columns_added", "columns_removed", "tool")
+    own = {name: getattr(manifest, name) for name in names}
+    return record | _describe_answer(manifest) | own | {"files": _list_files(objects, manifest)}
+
+
+def _list_files(objects: Objects, manifest: Manifest) -> list[str]:
+    return [objects.uri(objects.resolve(entry.key) or entry.key) for entry in manifest.files]
 
 
 def _describe_answer(manifest: Manifest) -> Record:
@@ -169,13 +185,21 @@ def _place(series: Series, usage_date: date) -> Record:
 
 
 def _format_json(value: Any) -> str:
-    return printable(json.dumps(value, default=str, ensure_ascii=False))
+    return json.dumps(value, default=str, ensure_ascii=False)
+
+
+def _format_row(record: Record, widths: Mapping[str, int]) -> str:
+    shown = record | ({"usage_date": f"{record['usage_date']} to {record['until']}"} if "until" in record else {})
+    cells = {name: _format_cell(shown.get(name)) for name in _COLUMNS}
+    return "  ".join(
+        cell.rjust(widths[name]) if name in _NUMBERS else cell.ljust(widths[name]) for name, cell in cells.items()
+    ).rstrip()
 
 
 def _format_cell(value: str | int | None) -> str:
     if value is None:
         return "-"
-    return f"{value:,}" if isinstance(value, int) else printable(value)
+    return f"{value:,}" if isinstance(value, int) else value
 
 
 def _format_field(row: Mapping[str, Any], name: str) -> str:

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
+import shutil
 from collections.abc import Callable
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
 from pathlib import Path
 from typing import Any
@@ -10,9 +14,10 @@ from typing import Any
 import pytest
 from samples import API_KEYS, USERS, Copy, download, live
 
-from airflow_usage_provider.archive.catalog import Selection, load_catalog, map_in_order, read_answer, read_current
-from airflow_usage_provider.archive.keys import ArchiveLocation, Series
+from airflow_usage_provider.archive.catalog import Selection, load_catalog, read_answer, read_current
+from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import CHUNK_SIZE, FolderObjects, S3Objects
+from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import (
     ArchiveAccessError,
     ArchiveCorruptError,
@@ -66,12 +71,59 @@ def test_a_large_file_comes_in_chunks(tmp_path: Path) -> None:
     assert [len(chunk) for chunk in FolderObjects(tmp_path).chunks("part")] == [CHUNK_SIZE, CHUNK_SIZE, 1]
 
 
-def test_a_selection_narrows_what_is_listed() -> None:
-    assert Selection().prefix == Selection(stream="users").prefix == Selection(account="a").prefix == "raw/"
-    assert Selection(vendor="langdock").prefix == "raw/vendor=langdock/"
-    assert Selection(vendor="langdock", account="eu/a=").prefix == "raw/vendor=langdock/account=eu%2Fa%3D/"
-    whole = Selection(vendor="langdock", account="a", stream="api_keys").prefix
-    assert whole == "raw/vendor=langdock/account=a/stream=api_keys/"
+class Counting(FolderObjects):
+    """Notes every prefix that is listed."""
+
+    def list(self, prefix: str, after: str = "") -> Any:
+        LISTED.append((prefix, after))
+        return FolderObjects.list(self, prefix, after)
+
+    def level(self, prefix: str) -> Any:
+        LEVELS.append(prefix)
+        return FolderObjects.level(self, prefix)
+
+
+LISTED: list[tuple[str, str]] = []
+LEVELS: list[str] = []
+SERIES = "raw/vendor=langdock/account=eu%2Facme/stream=api_keys/"
+
+
+@pytest.mark.parametrize(
+    ("since", "until", "prefix", "after"),
+    [
+        (None, None, "", ""),
+        (2, 2, "usage_date=2026-01-02", "usage_date=2026-01-01~"),
+        (2, 5, "usage_date=2026-01-0", "usage_date=2026-01-01~"),
+        (2, None, "", "usage_date=2026-01-01~"),
+        (None, 2, "", ""),
+    ],
+)
+def test_only_the_days_selected_are_listed(
+    copy: Copy, since: int | None, until: int | None, prefix: str, after: str
+) -> None:
+    LISTED.clear()
+    chosen = {name: date(2026, 1, day) for name, day in (("since", since), ("until", until)) if day}
+    load_catalog(Counting(copy.folder), Selection(vendor="langdock", **chosen))
+    assert LISTED[0] == (SERIES + prefix, after and SERIES + after)
+
+
+def test_a_vendor_that_was_named_is_all_that_is_looked_into(copy: Copy) -> None:
+    LEVELS.clear()
+    selection = Selection(vendor="langdock", account="eu/acme", stream="api_keys")
+    assert len(load_catalog(Counting(copy.folder), selection).days) == 4
+    parents = ("raw/", "raw/vendor=langdock/", "raw/vendor=langdock/account=eu%2Facme/")
+    asked = {f"{parent}{name}" for parent, name in zip(parents, SERIES.split("/")[1:], strict=False)}
+    assert asked <= set(LEVELS)
+    assert not any("keywordsai" in prefix for prefix in LEVELS)
+
+
+def test_a_store_that_lists_days_out_of_order_is_refused(copy: Copy) -> None:
+    class Reversed(FolderObjects):
+        def list(self, prefix: str, after: str = "") -> Any:
+            return reversed([*FolderObjects.list(self, prefix, after)])
+
+    with pytest.raises(ArchiveAccessError, match="not in order of names"):
+        load_catalog(Reversed(copy.folder), Selection())
 
 
 def test_a_catalog_has_the_days_with_their_snapshots_in_order(copy: Copy) -> None:
@@ -129,13 +181,13 @@ def test_gaps_are_between_the_first_and_the_last_day_or_those_selected(
     chosen = {name: date(2026, 1, day) for name, day in (("since", since), ("until", until)) if day}
     catalog = load_catalog(copy.objects, Selection(vendor="langdock", **chosen))
     assert [day.usage_date.day for day in catalog.days] == days
-    assert [(first.day, last.day) for _, first, last in catalog.gap_ranges()] == gaps
-    assert {series for series, _ in catalog.gaps()} <= {API_KEYS}
+    assert [(gap.first.day, gap.last.day) for gap in catalog.gaps] == gaps
+    assert {gap.series for gap in catalog.gaps} <= {API_KEYS}
 
 
 def test_gaps_of_two_streams_are_not_one(copy: Copy) -> None:
     catalog = load_catalog(copy.objects, Selection(since=date(2026, 1, 4), until=date(2026, 1, 4)))
-    assert [(series, first.day, last.day) for series, first, last in catalog.gap_ranges()] == [
+    assert [(gap.series, gap.first.day, gap.last.day) for gap in catalog.gaps] == [
         (USERS, 4, 4),
         (API_KEYS, 4, 4),
     ]
@@ -146,7 +198,38 @@ def test_a_day_with_a_part_only_is_a_gap(copy: Copy) -> None:
         path.unlink()
     catalog = load_catalog(copy.objects, Selection(vendor="langdock"))
     assert [day.usage_date.day for day in catalog.days] == [1, 2, 3, 5]
-    assert [day.day for _, day in catalog.gaps()] == [2, 4]
+    assert [(gap.first.day, gap.last.day) for gap in catalog.gaps] == [(2, 2), (4, 4)]
+
+
+def test_a_day_of_years_ago_is_no_begin_of_the_gaps_unless_it_is_asked_for(copy: Copy) -> None:
+    day = copy.find("stream=api_keys/usage_date=2026-01-01")
+    shutil.copytree(day, day.with_name("usage_date=2006-11-20"))
+    selection = Selection(vendor="langdock")
+    (odd, gap) = load_catalog(copy.objects, selection).gaps
+    assert (odd.first, odd.last, odd.is_break) == (date(2006, 11, 21), date(2025, 12, 31), True)
+    assert (gap.first, gap.last, gap.is_break) == (date(2026, 1, 4), date(2026, 1, 4), False)
+    (odd, gap) = load_catalog(copy.objects, replace(selection, since=date(2006, 11, 20))).gaps
+    assert not odd.is_break
+
+
+def test_a_day_that_is_not_yet_ends_no_gap(copy: Copy) -> None:
+    day = copy.find("stream=api_keys/usage_date=2026-01-01")
+    shutil.copytree(day, day.with_name("usage_date=2062-11-20"))
+    catalog = load_catalog(copy.objects, Selection(vendor="langdock"))
+    assert catalog.days[-1].usage_date.year == 2062
+    assert [gap.first.day for gap in catalog.gaps] == [4]
+
+
+@pytest.mark.parametrize("snapshot", ["20261399T000000Z-0000abcd", "20260231T000000Z-0000abcd", "x"])
+@pytest.mark.parametrize("day", ["2026-01-02", "0001-01-01", "9999-12-31"])
+def test_ids_and_days_that_no_clock_has_shown_are_foreign(copy: Copy, snapshot: str, day: str) -> None:
+    snapshot = "20260102T000000Z-0000abcd" if day != "2026-01-02" else snapshot
+    path = copy.folder / SERIES / f"usage_date={day}/snapshot={snapshot}/part-00000.csv.gz"
+    path.parent.mkdir(parents=True)
+    path.write_bytes(b"")
+    catalog = load_catalog(copy.objects, Selection())
+    assert [entry.name for entry in catalog.foreign] == [path.relative_to(copy.folder).as_posix()]
+    assert len(catalog.days) == 5
 
 
 def test_what_is_not_there_is_said(copy: Copy, tmp_path: Path) -> None:
@@ -183,7 +266,7 @@ def test_a_file_in_place_of_the_folder_and_a_link_to_nowhere_are_errors(tmp_path
     root.mkdir()
     root.joinpath("link").symlink_to("nowhere")
     (entry,) = objects.list("raw/")
-    with pytest.raises(ArchiveCorruptError, match="Gone"):
+    with pytest.raises(ArchiveCorruptError, match="a link"):
         list(objects.chunks(entry.name))
 
 
@@ -249,11 +332,53 @@ def test_work_in_threads_keeps_its_order_and_stops_at_an_error() -> None:
     assert len(done) < 100_000
 
 
-def test_order_of_a_listing_does_not_matter(copy: Copy) -> None:
-    class Reversed(FolderObjects):
-        def list(self, prefix: str) -> Any:
-            return reversed([*FolderObjects.list(self, prefix)])
+def test_work_is_only_so_far_ahead_of_those_who_take_it() -> None:
+    begun = []
+    results = map_in_order(lambda number: begun.append(number) or number, iter(range(10_000)), 2)
+    assert next(results) == 0
+    assert len(begun) <= 8
+    results.close()  # type: ignore[attr-defined]
 
-    make: Callable[[Any], Any] = lambda objects: load_catalog(objects, Selection())  # noqa: E731
-    assert make(Reversed(copy.folder)) == make(copy.objects)
-    assert Series("langdock", "eu/acme", "api_keys") in make(copy.objects).dates
+
+def test_names_come_in_the_order_of_their_bytes(tmp_path: Path) -> None:
+    names = ["raw/a", "raw/a-b/x", "raw/a.txt", "raw/a0", "raw/b/c", "raw/b/d/e"]
+    for name in reversed([name for name in names if name != "raw/a"]):
+        tmp_path.joinpath(name).parent.mkdir(parents=True, exist_ok=True)
+        tmp_path.joinpath(name).write_bytes(b"")
+    objects = FolderObjects(tmp_path)
+    assert [entry.name for entry in objects.list("raw/")] == names[1:]
+    assert [entry.name for entry in objects.list("raw/", "raw/b/c")] == ["raw/b/d/e"]
+    assert [entry.name for entry in objects.list("raw/", "raw/a.txt")] == ["raw/a0", "raw/b/c", "raw/b/d/e"]
+
+
+def test_folders_may_be_nested_deeper_than_calls(tmp_path: Path) -> None:
+    with contextlib.chdir(tmp_path):
+        for name in ["raw", *["d"] * 1500]:
+            Path(name).mkdir()
+            os.chdir(name)
+        Path("x").write_bytes(b"")
+    (entry,) = FolderObjects(tmp_path).list("raw/")
+    assert entry.name == f"raw/{'d/' * 1500}x"
+    with contextlib.chdir(tmp_path / entry.name[:-1]):  # not even pytest can remove it all at once
+        Path("x").unlink()
+        for name in ["d"] * 1500:
+            os.chdir("..")
+            Path(name).rmdir()
+
+
+def make_pipe(path: Path) -> None:
+    os.mkfifo(path)
+
+
+@pytest.mark.parametrize("make", [make_pipe, lambda path: path.symlink_to("/dev/zero"), lambda path: path.mkdir()])
+def test_only_regular_files_are_read(tmp_path: Path, make: Callable[[Path], None]) -> None:
+    make(tmp_path / "part-00000.csv")
+    with pytest.raises((ArchiveCorruptError, ArchiveUnavailableError)):
+        list(FolderObjects(tmp_path).chunks("part-00000.csv"))
+
+
+def test_a_link_to_a_folder_is_listed_and_not_followed(copy: Copy, tmp_path: Path) -> None:
+    tmp_path.joinpath("elsewhere").mkdir()
+    tmp_path.joinpath("elsewhere/secret").write_bytes(b"")
+    copy.folder.joinpath("raw/link").symlink_to(tmp_path / "elsewhere")
+    assert [entry.name for entry in load_catalog(copy.objects, Selection()).foreign] == ["raw/link"]
