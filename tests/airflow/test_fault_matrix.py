@@ -154,10 +154,24 @@ S3 = [
     Fault("a code nobody knows", "", "ArchiveUnavailableError", 1, s3={"writes": "400 Novelty"}),
     Fault("the role's keys have expired", "", "ArchiveUnavailableError", 1, s3={"writes": "400 ExpiredToken"}),
 ]
+TASKS = [
+    Fault(
+        "no such connection, or its secrets backend failed",
+        "",
+        "ConnectionLookupError",
+        0,
+        task={"langdock_conn_id": "nowhere"},
+    ),
+    Fault("an extra that cannot be read", "", "ConfigurationError", 0, extra={"timeout": "soon"}),
+    Fault("a day in the future", "", "ConfigurationError", 0, task={"usage_date": "2062-11-20"}),
+    Fault("a day of before there were such vendors", "", "ConfigurationError", 0, task={"usage_date": "2006-11-20"}),
+    Fault("a day that the vendor no longer has", "", "ConfigurationError", 0, task={"usage_date": "2020-01-01"}),
+]
 TABLES = {
     "Keywords AI": (KeywordsAIUsersToS3Operator, KEYWORDSAI),
     "Langdock": (LangdockExportToS3Operator, LANGDOCK),
     "S3": (LangdockExportToS3Operator, S3),
+    "Connection and day": (LangdockExportToS3Operator, TASKS),
 }
 ROWS = [
     pytest.param(operator, fault, id=f"{title}: {fault.what}")
@@ -245,7 +259,7 @@ def render() -> str:
         "  one try of the task. The pauses between grow up to a minute, or are what the vendor asks for.",
         "- *Airflow retries* is no where a retry cannot help: the task fails at once, whatever its `retries`, and says",
         "  what to change.",
-        "- *Asked* of the S3 table is how often the vendor was asked for an export.",
+        "- *Asked* of the last two tables is how often the vendor was asked for an export.",
         "- *On S3* is what this try left. An upload that was begun is aborted.",
     ]
     for title, (_, faults) in TABLES.items():
