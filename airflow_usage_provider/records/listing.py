@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing, contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -62,6 +62,7 @@ class PagedListing:
     """
 
     file_format = FileFormat.JSON_LINES
+    noun: ClassVar[str] = "records"  # what an error calls them
 
     def __init__(
         self,
@@ -251,7 +252,7 @@ class PagedListing:
             self._refuse_moved("two readings of the listing disagree")
 
     def _refuse_moved(self, how: str) -> NoReturn:
-        said = f"Records were created or deleted while the pages were read: {how}"
+        said = f"{self.noun.capitalize()} were created or deleted while the pages were read: {how}"
         raise ListingChangedError(said, next_step="Run again when the listing rests.")
 
     @contextmanager
