@@ -12,6 +12,7 @@ from airflow_usage_provider.cli.options import archive_options, day_options
 from airflow_usage_provider.cli.terminal import print_line, tell
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.records.rows import unique_names
+from airflow_usage_provider.vendors.schemas import find_schema
 
 if TYPE_CHECKING:
     import argparse
@@ -69,8 +70,6 @@ def run(objects: Objects, options: argparse.Namespace) -> int:
 
 def _choose_key(options: argparse.Namespace, day: Day, old: Manifest, new: Manifest) -> tuple[str, ...]:
     if not options.key:
-        from airflow_usage_provider.vendors.schemas import find_schema
-
         return choose_key(old, new, find_schema(day.series.vendor, day.series.stream))
     names = tuple(options.key.split(","))
     columns = dict.fromkeys((*unique_names(old.columns), *unique_names(new.columns)))
