@@ -1,61 +1,121 @@
-"""The ``[usage_provider]`` section as the bundled DAGs use it: read when a run begins, never while a DAG is parsed."""
+"""The ``[usage_provider]`` section, and those of vendors of one's own, as DAGs use them.
+
+Values are read, and refused, when a run begins. While a DAG is parsed, only what shapes it is read, and nothing is
+refused.
+"""
 
 from __future__ import annotations
 
-from datetime import timedelta
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.exceptions import ConfigurationError
-from airflow_usage_provider.models import UsageWindow, resolve_usage_date
+from airflow_usage_provider.models import UsageWindow, load_zone, resolve_usage_date
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
-    from datetime import datetime
 
 SECTION = "usage_provider"
 
 
+@dataclass(frozen=True, slots=True)
+class Options:
+    """
+    The options of one vendor's DAG: from its own section, and what is not set there from ``[usage_provider]``.
+
+    :param section: the vendor's own; ``usage_provider`` itself for those of this package, whose own options begin with
+        the vendor's name there.
+    """
+
+    section: str = SECTION
+    vendor: str = ""
+
+    def find(self, name: str) -> str:
+        """Return an option, without a word about it; empty if it is not set."""
+        return next((value for place in self._places(name) if (value := _find(*place))), "")
+
+    def read(self, name: str) -> str:
+        """
+        Return an option that must not be empty.
+
+        :raises ConfigurationError: it is.
+        """
+        if not (value := self.find(name)):
+            section, option = self._choose_place(name)
+            raise ConfigurationError(
+                f"[{section}] {option} is not set",
+                next_step=f"Set it in airflow.cfg, or AIRFLOW__{section.upper()}__{option.upper()} in the environment.",
+            )
+        return value
+
+    def read_list(self, name: str, default: str = "") -> list[str]:
+        """
+        Return an option's values, separated by commas, each once.
+
+        :param default: what stands for one that is not set.
+        :raises ConfigurationError: there is none.
+        """
+        values = split_list((self.find(name) or default) if default else self.read(name))
+        if not values:
+            raise ConfigurationError(f"{self.describe(name)} names nothing", next_step="Name at least one.")
+        return values
+
+    def read_number(self, name: str) -> float:
+        """
+        Return an option that is a number, 0 or more.
+
+        :raises ConfigurationError: it is not.
+        """
+        text = self.read(name)
+        try:
+            number = float(text)
+        except ValueError:
+            number = -1.0
+        if not 0 <= number < float("inf"):
+            raise ConfigurationError(f"{self.describe(name)} is {text!r}", next_step="Set a number, 0 or more.")
+        return number
+
+    def read_count(self, name: str) -> int:
+        """
+        Return an option that is a whole number, 0 or more.
+
+        :raises ConfigurationError: it is not.
+        """
+        number = self.read_number(name)
+        if number != int(number):
+            raise ConfigurationError(f"{self.describe(name)} is {number:g}", next_step="Set a whole number.")
+        return int(number)
+
+    def describe(self, name: str) -> str:
+        """Name an option as messages do."""
+        section, option = self._choose_place(name)
+        return f"[{section}] {option}"
+
+    def _choose_place(self, name: str) -> tuple[str, str]:
+        """Return where an option is set, else where Airflow documents it, else where it is looked for first."""
+        places = self._places(name)
+        is_set = [place for place in places if _find(*place)]
+        is_documented = [place for place in places if place[1] in _declared(place[0])]
+        return [*is_set, *is_documented, *places][0]
+
+    def _places(self, name: str) -> list[tuple[str, str]]:
+        own = (SECTION, f"{self.vendor}_{name}") if self.section == SECTION and self.vendor else (self.section, name)
+        return list(dict.fromkeys([own, (SECTION, name)]))
+
+
+def split_list(text: str) -> list[str]:
+    """Return what commas separate, each once."""
+    return list(dict.fromkeys(entry for part in text.split(",") if (entry := part.strip())))
+
+
 def read_option(name: str) -> str:
     """
-    Return an option that must not be empty.
+    Return an option of ``[usage_provider]`` that must not be empty.
 
     :raises ConfigurationError: it is.
     """
-    value = _find(SECTION, name)
-    if not value:
-        raise ConfigurationError(
-            f"[{SECTION}] {name} is not set",
-            next_step=f"Set it in airflow.cfg, or AIRFLOW__{SECTION.upper()}__{name.upper()} in the environment.",
-        )
-    return value
-
-
-def read_list(name: str) -> list[str]:
-    """
-    Return an option's values, separated by commas, each once.
-
-    :raises ConfigurationError: there is none.
-    """
-    values = list(dict.fromkeys(entry for part in read_option(name).split(",") if (entry := part.strip())))
-    if not values:
-        raise ConfigurationError(f"[{SECTION}] {name} names nothing", next_step="Name at least one.")
-    return values
-
-
-def read_number(name: str) -> float:
-    """
-    Return an option that is a number, 0 or more.
-
-    :raises ConfigurationError: it is not.
-    """
-    text = read_option(name)
-    try:
-        number = float(text)
-    except ValueError:
-        number = -1.0
-    if not 0 <= number < float("inf"):
-        raise ConfigurationError(f"[{SECTION}] {name} is {text!r}", next_step="Set a number, 0 or more.")
-    return number
+    return Options().read(name)
 
 
 def read_tables_url() -> str:
@@ -78,7 +138,7 @@ def read_close_day() -> int:
 
     :raises ConfigurationError: not every month has it.
     """
-    day = read_number("close_day")
+    day = Options().read_number("close_day")
     if day not in range(1, 29):
         raise ConfigurationError(
             f"[{SECTION}] close_day is {read_option('close_day')!r}", next_step="Set a day from 1 to 28."
@@ -86,57 +146,41 @@ def read_close_day() -> int:
     return int(day)
 
 
+def plan_window(context: Mapping[str, Any], options: Options | None = None) -> UsageWindow:
+    """
+    Return the day a run is for.
+
+    :raises ConfigurationError: the run or the zone names none.
+    """
+    timezone = (options or Options()).read("timezone")
+    return UsageWindow.parse(resolve_usage_date(context, timezone), timezone)
+
+
+def plan_settled_at(window: UsageWindow, options: Options | None = None) -> datetime:
+    """
+    Return when the figures of a day are taken as settled: hours that pass, also where clocks change.
+
+    :raises ConfigurationError: ``settle_hours`` is no number, or beyond all reason.
+    """
+    hours = (options or Options()).read_number("settle_hours")
+    try:
+        return (window.end.astimezone(UTC) + timedelta(hours=hours)).astimezone(load_zone(window.timezone))
+    except OverflowError:
+        raise ConfigurationError(
+            f"[{SECTION}] settle_hours is {hours:g}", next_step="Set a number of hours that passes."
+        ) from None
+
+
 def _find(section: str, name: str) -> str:
     """Return an option as it is set, or its default, empty if there is none."""
     from airflow.configuration import conf
 
-    from airflow_usage_provider.get_provider_info import get_provider_info
-
-    options = get_provider_info()["config"].get(section, {}).get("options", {})
-    default = options.get(name, {}).get("default", "")
+    default = _declared(section).get(name, {}).get("default", "")
     return str(conf.get(section, name, fallback=default) or "").strip()
 
 
-def plan_window(context: Mapping[str, Any]) -> UsageWindow:
-    """Return the day a run is for."""
-    timezone = read_option("timezone")
-    return UsageWindow.parse(resolve_usage_date(context, timezone), timezone)
+def _declared(section: str) -> dict[str, Any]:
+    from airflow_usage_provider.get_provider_info import get_provider_info
 
-
-def plan_settled_at(window: UsageWindow) -> datetime:
-    """Return when the figures of a day are taken as settled."""
-    return window.end + timedelta(hours=read_number("settle_hours"))
-
-
-def plan_keywordsai(window: UsageWindow) -> list[dict[str, Any]]:
-    """Return the arguments of each account's tasks."""
-    common = _common_arguments(window)
-    return [{**common, "keywordsai_conn_id": conn_id} for conn_id in read_list("keywordsai_conn_ids")]
-
-
-def plan_langdock(window: UsageWindow) -> list[dict[str, Any]]:
-    """
-    Return the arguments of the tasks of each account and stream.
-
-    :raises ConfigurationError: a stream or grouping is unknown.
-    """
-    from airflow_usage_provider.vendors.langdock.api import ExportQuery
-
-    common = _common_arguments(window)
-    streams: list[dict[str, Any]] = []
-    for entry in read_list("langdock_streams"):
-        stream, _, group_by = entry.partition(":")
-        query = ExportQuery(window=window, stream=stream.strip(), group_by=group_by.strip() or None)
-        streams.append({"stream": query.stream, "group_by": query.group_by})
-    conn_ids = read_list("langdock_conn_ids")
-    return [{**common, "langdock_conn_id": conn_id, **stream} for conn_id in conn_ids for stream in streams]
-
-
-def _common_arguments(window: UsageWindow) -> dict[str, Any]:
-    return {
-        "archive_url": read_option("archive_url"),
-        "aws_conn_id": read_option("aws_conn_id"),
-        "usage_date": window.usage_date.isoformat(),
-        "timezone": window.timezone,
-        "lookback_days": int(read_number("lookback_days")),
-    }
+    options: dict[str, Any] = get_provider_info()["config"].get(section, {}).get("options", {})
+    return options

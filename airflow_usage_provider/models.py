@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from contextlib import suppress
 from dataclasses import dataclass, field
-from datetime import date, datetime, time, timedelta
+from datetime import UTC, date, datetime, time, timedelta
 from enum import Enum
 from typing import TYPE_CHECKING, Any, Protocol
 from zoneinfo import ZoneInfo, ZoneInfoNotFoundError
@@ -16,6 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Mapping
 
 USAGE_DATE_STEP = "Give usage_date as YYYY-MM-DD."
+FIRST_DAY = date(2015, 1, 1)  # no vendor of language models is older: a day before it is a typing error
 
 
 class FileFormat(Enum):
@@ -42,10 +43,12 @@ class UsageWindow:
 
     :param usage_date: the day.
     :param timezone: IANA name of the zone whose midnights bound the day.
+    :param days: how many days it is long, where a vendor is asked for many at once; a snapshot is of one.
     """
 
     usage_date: date
     timezone: str = "UTC"
+    days: int = 1
 
     @classmethod
     def parse(cls, usage_date: str | date, timezone: str = "UTC") -> UsageWindow:
@@ -64,8 +67,8 @@ class UsageWindow:
 
     @property
     def end(self) -> datetime:
-        """First instant after the day, aware."""
-        return datetime.combine(self.usage_date + timedelta(days=1), time(), load_zone(self.timezone))
+        """First instant after the last day, aware."""
+        return datetime.combine(self.usage_date + timedelta(days=self.days), time(), load_zone(self.timezone))
 
     def as_dict(self) -> dict[str, str]:
         """Shape of ``window_requested`` in a manifest."""
@@ -81,8 +84,9 @@ class StreamFacts:
     :param vendor_rows: records the vendor said there are; None where its word proves nothing.
     :param pages: response bodies the records came in.
     :param duplicates: records left out because the same bytes came on an earlier page.
-    :param conflicts: records whose identity an earlier, different one has; they are archived all the same.
-    :param end: how the end of a listing was known; None where the answer was one body.
+    :param conflicts: records whose identity an earlier one has, with other bytes or on the same page; they are archived
+        all the same.
+    :param end: how the end of a listing was known, such as ``said, totals``; None where the answer was no listing.
     :param columns: names in order of first appearance.
     :param envelope: what surrounded the records; decimals as strings.
     :param window_returned: the range the vendor said it covered.
@@ -158,6 +162,26 @@ def parse_usage_date(value: str | date) -> date:
         if re.fullmatch(r"2\d{3}-\d{2}-\d{2}", text, re.ASCII):
             return date.fromisoformat(text)
     raise ConfigurationError(f"usage_date {value!r} is not a date", next_step=USAGE_DATE_STEP)
+
+
+def check_day(window: UsageWindow, *, now: datetime | None = None) -> None:
+    """
+    Refuse a day that cannot be: one that has not begun in its zone, or of before there were such vendors.
+
+    :param now: the current time, aware; default: the clock's.
+    :raises ConfigurationError: it is such a day.
+    """
+    today = (now or datetime.now(UTC)).astimezone(load_zone(window.timezone)).date()
+    if window.usage_date > today:
+        raise ConfigurationError(
+            f"usage_date {window.usage_date} is in the future; in {window.timezone} it is {today}",
+            next_step="Give a day that has begun.",
+        )
+    if window.usage_date < FIRST_DAY:
+        raise ConfigurationError(
+            f"usage_date {window.usage_date} is before {FIRST_DAY}, when there was nothing to archive",
+            next_step="Correct the year.",
+        )
 
 
 def resolve_usage_date(context: Mapping[str, Any], timezone: str = "UTC") -> date:

@@ -22,9 +22,11 @@ USERS = UserData()
 def handle(connection: Connection, scheme: str, memory: int, view: memoryview) -> None:
     """Answer one client."""
     for request in connection.requests():
-        request.body.read(int(request.headers.get("content-length", 0)))
+        asked = request.body.read(int(request.headers.get("content-length", 0)))
         if request.path.startswith("/export/"):
-            connection.answer(body=_describe_export(request, scheme), headers={"Content-Type": "application/json"})
+            connection.answer(
+                body=_describe_export(request, asked, scheme), headers={"Content-Type": "application/json"}
+            )
         elif request.path.startswith("/api/users"):
             connection.answer(body=_list_users(request, scheme), headers={"Content-Type": "application/json"})
         else:
@@ -35,14 +37,14 @@ def _amount(request: Request) -> int:
     return int(request.headers["authorization"].rpartition("-")[2])
 
 
-def _describe_export(request: Request, scheme: str) -> bytes:
+def _describe_export(request: Request, asked: bytes, scheme: str) -> bytes:
     size = _amount(request)
     data = {
         "filePath": "users-usage/bench.csv",
         "downloadUrl": f"{scheme}://{request.headers['host']}/file/{size}?signature=bench",
         "dataType": "assistants",
         "recordCount": EXPORT.rows(size),
-        "dateRange": {"from": "2025-01-15T00:00:00.000Z", "to": "2025-01-15T23:59:59.999Z"},
+        "dateRange": {name: json.loads(asked)[name]["date"] for name in ("from", "to")} if asked else None,
     }
     return json.dumps({"success": True, "data": data}).encode()
 

@@ -175,7 +175,7 @@ class UsageHook(BaseHook):
         try:
             source = self.open_stream(stream, window, **options)
             build = frames.frame_from_csv if source.file_format is FileFormat.CSV else frames.frame_from_json_lines
-            return build(source.read(), source.schema.columns)  # type: ignore[attr-defined]
+            return build(source.read(), source.schema, usage_date=window.usage_date)  # type: ignore[attr-defined]
         finally:
             if not was_open:
                 self.close()

@@ -32,6 +32,7 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
     """
 
     vendor = "keywordsai"
+    hook_class = KeywordsAIHook
     template_fields: Sequence[str] = (
         *UsageSnapshotToS3Operator.template_fields,
         "keywordsai_conn_id",
@@ -61,24 +62,19 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
         self.pages_in_flight = pages_in_flight
         self.verify_pages = verify_pages
 
-    def get_hook(self) -> KeywordsAIHook:
-        """Return the hook of the connection."""
-        return KeywordsAIHook(self.keywordsai_conn_id)
-
     def open_stream(self, hook: KeywordsAIHook, window: UsageWindow) -> VendorStream:
         """Return the listing of a day."""
         from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
         return KeywordsAIUsers(hook.get_conn(), self._query(window))
 
-    def _windows(self, context: Mapping[str, Any]) -> list[UsageWindow]:
-        windows = super()._windows(context)
-        if self.stream == "users_list" and len(windows) > 1:
+    def _windows(self, context: Mapping[str, Any], lookback_days: int) -> list[UsageWindow]:
+        if self.stream == "users_list" and lookback_days:
             raise ConfigurationError(
                 "keywordsai: stream 'users_list' has no past: its figures are as of the request",
                 next_step="Leave lookback_days at 0 for it.",
             )
-        return windows
+        return super()._windows(context, lookback_days)
 
     def _query(self, window: UsageWindow) -> UsersQuery:
         from airflow_usage_provider.vendors.keywordsai.api import UsersQuery

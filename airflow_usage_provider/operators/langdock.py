@@ -9,6 +9,7 @@ from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
+    from datetime import date
 
     from airflow_usage_provider.models import UsageWindow, VendorStream
 
@@ -27,6 +28,7 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
     """
 
     vendor = "langdock"
+    hook_class = LangdockHook
     template_fields: Sequence[str] = (
         *UsageSnapshotToS3Operator.template_fields,
         "langdock_conn_id",
@@ -50,10 +52,6 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
         self.group_by = group_by
         self.output_format = output_format
 
-    def get_hook(self) -> LangdockHook:
-        """Return the hook of the connection."""
-        return LangdockHook(self.langdock_conn_id)
-
     def open_stream(self, hook: LangdockHook, window: UsageWindow) -> VendorStream:
         """Return the export of a day."""
         from airflow_usage_provider.vendors.langdock.api import ExportQuery
@@ -61,3 +59,17 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
 
         query = ExportQuery(window=window, stream=self.stream, group_by=self.group_by, output_format=self.output_format)
         return LangdockExport(hook.get_conn(), query)
+
+    @classmethod
+    def oldest_day(cls, today: date) -> date | None:
+        """Return the oldest day that the vendor exports, 12 months back."""
+        from airflow_usage_provider.vendors.langdock.ranges import find_oldest_date
+
+        return find_oldest_date(today)
+
+    @classmethod
+    def check_stream(cls, window: UsageWindow, **stream: Any) -> None:
+        """Refuse a stream or a grouping that the vendor does not export."""
+        from airflow_usage_provider.vendors.langdock.api import ExportQuery
+
+        ExportQuery(window=window, **stream)

@@ -9,6 +9,7 @@ import codecs
 import json
 import re
 from dataclasses import dataclass
+from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
@@ -19,9 +20,14 @@ if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
 _MAX_VALUE_CHARS = 64 * 1024 * 1024
-_MAX_DEPTH = 100  # of what goes into the manifest, which every reader must be able to parse
+MAX_VALUES = 1_000_000  # of a page or a record: what is parsed takes up to a hundred bytes a value
+MAX_ENVELOPE_VALUES = 100_000  # of an answer that is parsed whole
+MAX_DEPTH = 100  # which every reader must be able to parse, of records and manifests
 _WHITE_SPACE = " \t\r\n"
 _STRING_OR_WHITE_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
+_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
+_BRACKET = re.compile(rb"[\[{]|([\]}])")
+_count_braces, _count_brackets = methodcaller("count", b"{"), methodcaller("count", b"[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,6 +45,8 @@ def split_page(body: bytes, field: str) -> JsonPage:
     :param field: name of the list of records.
     :raises InvalidBodyError: it is not a JSON object with such a list of objects.
     """
+    if has_many_values(body, MAX_VALUES):
+        raise InvalidBodyError(f"The JSON body holds more than {MAX_VALUES} values")
     try:
         page = _split_quickly(body, field)
     except KeyError:
@@ -51,6 +59,8 @@ def split_page(body: bytes, field: str) -> JsonPage:
         raise InvalidBodyError(f"The body is not the JSON it should be: not UTF-8 at byte {error.start}") from None
     except RecursionError:
         raise InvalidBodyError("The body is not the JSON it should be: nested too deeply") from None
+    except ValueError as error:
+        raise InvalidBodyError(f"The body is not the JSON it should be: {error}") from None
     if page is None:
         return _split_exactly(body, field)
     if not all(record.startswith(b"{") for record in page.records):
@@ -58,13 +68,19 @@ def split_page(body: bytes, field: str) -> JsonPage:
     return page
 
 
-def _split_quickly(body: bytes, field: str) -> JsonPage:
+def _split_quickly(body: bytes, field: str) -> JsonPage | None:
     str(body, "utf-8")  # msgspec skips over text without looking at it
     compact = msgspec.json.format(body, indent=-1)
     members = msgspec.json.decode(compact, type=dict[str, msgspec.Raw])
-    records = msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])
-    envelope = {name: read_envelope(bytes(raw)) for name, raw in members.items()}
-    return JsonPage([bytes(raw) for raw in records], envelope)
+    size = 1 + sum(len(name.encode()) + 4 + len(bytes(raw)) for name, raw in members.items())
+    if size != len(compact):  # msgspec keeps the last one of a name: here, one was lost, or is spelled with escapes
+        return None
+    records = list(map(bytes, msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])))
+    half = MAX_DEPTH // 2  # of what opens an object, and of what opens a list
+    if max(map(_count_braces, records), default=0) > half or max(map(_count_brackets, records), default=0) > half:
+        for record in records:
+            _refuse_deep_text(record)
+    return JsonPage(records, {name: read_envelope(bytes(raw)) for name, raw in members.items()})
 
 
 def _split_exactly(body: bytes, field: str) -> JsonPage:
@@ -99,17 +115,40 @@ def read_envelope(raw: bytes | str) -> Any:
     """
     Parse JSON with decimals as strings.
 
-    :raises ValueError: it is not JSON.
+    :raises ValueError: it is not JSON, has a member twice, or holds more than :data:`MAX_ENVELOPE_VALUES` values.
     :raises RecursionError: it is nested too deeply to be written again.
     """
-    value = json.loads(raw, parse_float=str, parse_int=_read_int, parse_constant=_refuse_constant)
+    if has_many_values(raw if isinstance(raw, bytes) else raw.encode(errors="replace"), MAX_ENVELOPE_VALUES):
+        raise ValueError(f"more than {MAX_ENVELOPE_VALUES} values")
+    value = json.loads(raw, **_EXACTLY)
     _refuse_deep(value)
     return value
 
 
+def has_many_values(text: bytes, most: int) -> bool:
+    """Return whether JSON may hold more values than that; nothing is built to find out."""
+    if len(text) // 2 < most:  # a value takes a character, and another one to part it from the next
+        return False
+
+    def count(text: bytes) -> int:
+        return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
+
+    return count(text) > most and count(_STRING.sub(b"", text)) > most
+
+
+def _refuse_deep_text(record: bytes) -> None:
+    if record.count(b"{") + record.count(b"[") <= MAX_DEPTH:
+        return
+    depth = 0
+    for bracket in _BRACKET.finditer(_STRING.sub(b"", record)):
+        depth += -1 if bracket[1] else 1
+        if depth > MAX_DEPTH:
+            raise RecursionError
+
+
 def _refuse_deep(value: Any) -> None:
     level = [value]
-    for _ in range(_MAX_DEPTH):
+    for _ in range(MAX_DEPTH):
         inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
         level = [item for items in inner for item in items]
         if not level:
@@ -134,6 +173,8 @@ def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, 
         if not isinstance(name, str):
             text.refuse("a member's name is no string")
         text.expect(":")
+        if name in envelope or (name == field and has_field):
+            text.refuse("a member comes twice")
         if name != field or not text.skip("["):
             envelope[name] = text.read_value()[0]
             try:
@@ -146,7 +187,12 @@ def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, 
             value, source = text.read_value()
             if not isinstance(value, dict):
                 text.refuse(f"{field!r} holds something other than objects")
-            yield compact_record(source.encode())
+            record = compact_record(source.encode())
+            try:
+                _refuse_deep_text(record)
+            except RecursionError:
+                text.refuse("nested too deeply")
+            yield record
     text.expect_end()
     if not has_field:
         text.refuse(f"it has no list {field!r}")
@@ -214,6 +260,8 @@ class _JsonText:
             if len(self._text) - self._position > _MAX_VALUE_CHARS:
                 self.refuse(f"a value longer than {_MAX_VALUE_CHARS} characters, or a broken one")
             self._fill(at_least=len(self._text) - self._position)
+            if has_many_values(self._text[self._position :].encode(), MAX_VALUES):
+                self.refuse(f"a value of more than {MAX_VALUES} values, or a broken one")
         source = self._text[self._position : end]
         self._position = end
         return value, source
@@ -251,3 +299,17 @@ def _read_int(text: str) -> int | str:
 
 def _refuse_constant(name: str) -> NoReturn:
     raise ValueError(name)
+
+
+def _refuse_twice(members: list[tuple[str, Any]]) -> dict[str, Any]:
+    if len(document := dict(members)) < len(members):
+        raise ValueError("a member comes twice")
+    return document
+
+
+_EXACTLY: Mapping[str, Any] = {
+    "parse_float": str,
+    "parse_int": _read_int,
+    "parse_constant": _refuse_constant,
+    "object_pairs_hook": _refuse_twice,
+}

@@ -1,172 +1,268 @@
-"""Reads a paged listing: pages asked for before it is their turn, and what a reading of the listing held."""
+"""A listing by page number or cursor, read whole or not at all.
+
+What a vendor of one's own writes is a function that asks for one page. All that proves the pages to be the listing is
+here: it came to an end that is known to be one, no page or cursor came twice, what the vendor says it covers is the
+window, its totals are met, and, where nothing vouches that no record moved from page to page, a second reading held the
+same records.
+"""
 
 from __future__ import annotations
 
-import hashlib
 import logging
-from concurrent.futures import Future, ThreadPoolExecutor
-from typing import TYPE_CHECKING, Any, Protocol, Self
+from contextlib import closing, contextmanager
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NoReturn
 
-from airflow_usage_provider.exceptions import TransientError
-from airflow_usage_provider.records.json_members import MemberReader
+from airflow_usage_provider.exceptions import (
+    ConfigurationError,
+    IncompleteSnapshotError,
+    ListingChangedError,
+    RequestRejectedError,
+    UsageProviderError,
+)
+from airflow_usage_provider.models import FileFormat, StreamFacts
+from airflow_usage_provider.records.ahead import PagesAhead
+from airflow_usage_provider.records.asking import ALONE, PageClient
+from airflow_usage_provider.records.coverage import Coverage
+from airflow_usage_provider.records.pages import UNSAID, Covered, Page, read_buckets, read_page
+from airflow_usage_provider.records.reading import Kept, Reading
+from airflow_usage_provider.records.walk import Walk, read_sign
+from airflow_usage_provider.schema import StreamSchema
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Generator, Iterator, Mapping
 
-    from airflow_usage_provider.records.json import JsonPage
+    from airflow_usage_provider.models import UsageWindow
 
+__all__ = ["UNSAID", "Covered", "Page", "PagedListing", "read_buckets", "read_page"]
+
+PAUSE = 10.0  # seconds before a second reading: what fails for a moment should not fail alike in both
+_STEP = "Nothing was archived; try again later."
 _log = logging.getLogger(__name__)
-_MOST_NEWEST = 65_536
-_KEY_FIELDS = ("customer_identifier", "environment")
-_NAMELESS = {b"", b"null", b'""'}
 
 
-class FetchPage(Protocol):
-    """Asks for a page, so many times where that may help; None behind the end."""
-
-    def __call__(self, number: int, *, attempts: int | None = None) -> JsonPage | None: ...
-
-
-class PagesAhead:
+class PagedListing:
     """
-    Hands out the pages in order, and asks for some of those behind in the meantime.
+    One listing for one window, as a :class:`~airflow_usage_provider.models.VendorStream` of JSON Lines.
 
-    Nobody knows which page is the last before it has come, so asking ahead is a guess: it begins with one page and
-    doubles, takes no more of the vendor's rate than is free, is tried once, and is not waited for at the end. What
-    failed ahead is asked for again, in full, when it is its turn.
-
-    :param limit: pages on their way at the same time.
-    :param has_room: whether a request could start now.
-    :param count_retry: told of each page that is asked for again.
+    :param name: name of the stream in the archive.
+    :param window: what is asked for.
+    :param fetch: asks for one page and returns it: ``fetch(cursor)``, with None for the first page; or, where pages
+        have numbers, ``fetch(number, attempts=None)``, which returns None if the vendor itself says that there is no
+        such page, and tries ``attempts`` times where that is given.
+    :param request: ``method``, ``path`` and ``parameters`` of the first page; nothing secret.
+    :param not_in_question: parameters that name the day or size the pages. All others are part of the question.
+    :param schema: what the columns mean; its identity tells two records apart.
+    :param client: what the pages are asked through, an :class:`~airflow_usage_provider.http.client.HttpClient`. Errors
+        name it, and its rate and progress are heeded.
+    :param first: number of the first page, where pages have numbers; None for cursors.
+    :param page_size: records of a full page, where pages have numbers.
+    :param pages_in_flight: pages asked for at the same time, where they have numbers.
+    :param verify: prove that nothing moved: by the vendor's totals, by the ranges it covers, or by a second reading.
     """
+
+    file_format = FileFormat.JSON_LINES
 
     def __init__(
-        self, fetch: FetchPage, *, limit: int, has_room: Callable[[], bool], count_retry: Callable[[], None]
+        self,
+        name: str,
+        window: UsageWindow,
+        fetch: Callable[..., Page | None],
+        *,
+        request: Mapping[str, Any],
+        not_in_question: tuple[str, ...] = (),
+        schema: StreamSchema | None = None,
+        client: PageClient = ALONE,
+        first: int | None = None,
+        page_size: int | None = None,
+        pages_in_flight: int = 1,
+        verify: bool = True,
     ) -> None:
-        self._fetch = fetch
-        self._count_retry = count_retry
-        self._limit = limit
-        self._has_room = has_room
-        self._depth = 1
-        self._ahead: dict[int, Future[JsonPage | None]] = {}
-        self._executor = ThreadPoolExecutor(limit, thread_name_prefix="page")
+        self.name = name
+        self.window = window
+        self.request = request
+        self.schema = schema or StreamSchema()
+        asked = {key: value for key, value in request.get("parameters", {}).items() if key not in not_in_question}
+        self.question: Mapping[str, Any] = {**request, "parameters": asked, "timezone": window.timezone}
+        self._ask = fetch
+        self._client = client
+        self._first = first
+        self._page_size = page_size
+        self._pages_in_flight = pages_in_flight
+        self._verify_pages = verify
+        self._known_reading: Reading | None = None
 
-    def __enter__(self) -> Self:
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._executor.shutdown(wait=False, cancel_futures=True)
-
-    def take(self, number: int, *, likely_last: int | None = None) -> JsonPage | None:
+    def iter_pages(self) -> Iterator[Page]:
         """
-        Return a page; None behind the end.
+        Yield the pages in order; each reading of them is one of its own.
 
-        :param likely_last: nothing behind this page is asked for before its turn; None if nobody knows.
+        :raises IncompleteSnapshotError: the pages do not come to an end, or go in circles.
         """
-        self._depth = min(2 * self._depth, self._limit)
-        if self._limit > 1:
-            end = number + self._depth
-            if likely_last is not None and likely_last >= number:
-                end = min(end, likely_last + 1)
-            for following in range(number, end):
-                if following not in self._ahead and self._has_room():
-                    self._ahead[following] = self._executor.submit(self._fetch, following, attempts=1)
-        future = self._ahead.pop(number, None)
-        if future is not None:
-            try:
-                return future.result()
-            except TransientError as error:
-                self._count_retry()
-                _log.warning("Failed ahead of its turn, in which it is asked for again: %s", error)
-        return self._fetch(number)
+        with self._naming(), self._open_walk() as walk:
+            yield from self._iter_told(walk)
 
-
-class Reading:
-    """One reading of a listing: which users it held, in which order. Memory is eight bytes a user."""
-
-    def __init__(self) -> None:
-        self.pages = 0
-        self.rows = 0
-        self.duplicates = 0
-        self._members = MemberReader(*_KEY_FIELDS)
-        self._users = _DigestSet()
-        self._page_digests: set[bytes] = set()
-        self._order = hashlib.sha256()
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """Names of the users' members, in order of first appearance."""
-        return tuple(self._members.names)
-
-    def add_page(self, page: JsonPage) -> list[bytes] | None:
+    def read(self) -> Generator[bytes, None, StreamFacts]:
         """
-        Take the next page and return those of its records whose user is new; None for a page that came before.
+        Yield the records, return the facts.
 
-        Users without an identifier are as many as there are records of them.
+        :raises ListingChangedError: records moved between pages; reading again may find the listing at rest.
+        :raises IncompleteSnapshotError: what came is not all there is.
         """
-        users = [self._members.read(record) for record in page.records]
-        is_named = [user not in _NAMELESS for user, _ in users]
-        keys = [
-            _digest(b"\x00".join(user) if named else record)
-            for user, named, record in zip(users, is_named, page.records, strict=True)
-        ]
-        order = b"".join(keys)
-        digest = _digest(order)
-        if keys and digest in self._page_digests:
+        with closing(self.read_kept()) as pages:
+            while True:
+                try:
+                    _, kept = next(pages)
+                except StopIteration as end:
+                    facts: StreamFacts = end.value
+                    return facts
+                if records := list(chain.from_iterable(part.records for part in kept)):
+                    yield b"\n".join([*records, b""])
+
+    def read_kept(self) -> Generator[tuple[Page, list[Kept]], None, StreamFacts]:
+        """Yield each page with what is kept of it, by its ranges; return and raise what :meth:`read` does."""
+        reading, coverage = Reading(self.schema.identity), Coverage(self.window)
+        first = total = None
+        has_rested = True
+        with self._naming(), self._open_walk() as walk:
+            for page in self._iter_told(walk):
+                coverage.add_page(page)
+                kept = reading.add_page(page, read_sign(page))
+                first = first or page
+                has_rested = has_rested and page.summary == first.summary
+                if self._verify_pages and page.records and page.count != first.count:
+                    self._refuse_moved("their number changed")
+                total = total if page.count is None else page.count
+                yield page, kept
+            covered = coverage.finish()
+            self._check_total(reading, total)
+            if total == reading.rows and has_rested and not reading.has_moved:
+                proof = "totals"
+            elif walk.asked == 1:
+                proof = "one page"
+            elif coverage.is_proof and covered:
+                proof = "covered"
+            elif self._verify_pages:
+                proof = "read twice"
+                self._verify(reading)
+            else:
+                proof = "not verified"
+        envelope = dict(first.envelope) if first else {}
+        envelope.pop("has_more", None)  # a sign of the pages, which says nothing of the records
+        return StreamFacts(
+            rows=reading.rows,
+            pages=reading.pages,
+            duplicates=reading.duplicates,
+            conflicts=reading.conflicts,
+            end=f"{walk.end}, {proof}",
+            columns=reading.columns,
+            envelope=envelope,
+            window_returned=covered,
+        )
+
+    @contextmanager
+    def _open_walk(self, last: int | None = None) -> Iterator[Walk]:
+        """
+        Begin a walk over the pages.
+
+        :param last: its last page, counted from 1, where that is known.
+        """
+        first, client = self._first, self._client
+        likely_last = None if last is None or first is None else first + last - 1
+        with PagesAhead(
+            self._fetch,
+            limit=self._pages_in_flight,
+            has_room=client.has_room,
+            count_retry=client.traffic.count_retry,
+        ) as ahead:
+
+            def take(position: Any) -> Page | None:
+                nonlocal likely_last
+                if first is None or (position == first and last is None):
+                    page = self._fetch(position)
+                else:
+                    page = ahead.take(position, likely_last=likely_last)
+                if page is not None and last is None:
+                    likely_last = self._guess_last(page)
+                return page
+
+            yield Walk(take, first=first, page_size=self._page_size, last=last)
+
+    def _fetch(self, position: Any, *, attempts: int | None = None) -> Page | None:
+        try:
+            return self._ask(position) if attempts is None else self._ask(position, attempts=attempts)
+        except (ConfigurationError, RequestRejectedError) as error:
+            if position == self._first:
+                raise
+            details = {**error.details, "next_step": _STEP}  # host and parameters are right, as the first page came
+            raise IncompleteSnapshotError(f"A later page failed: {error.message}", **details) from None
+
+    def _iter_told(self, walk: Walk) -> Iterator[Page]:
+        """Tell of progress, and yield the pages."""
+        records = size = 0
+        for number, page in enumerate(walk, 1):
+            records += len(page.records)
+            size += sum(map(len, page.records))
+            last = self._guess_last(page)
+            of = "" if last is None else f" of about {last}"
+            level = logging.INFO if self._client.traffic.is_progress_due() else logging.DEBUG
+            day = self.window.usage_date
+            _log.log(
+                level, "%s of %s: page %d%s, %d records, %d bytes so far", self.name, day, number, of, records, size
+            )
+            yield page
+
+    def _guess_last(self, page: Page) -> int | None:
+        """Return which page may be the last; a guess that only saves requests behind the end."""
+        if page.count is None or self._page_size is None or self._first is None:
             return None
-        self._page_digests.add(digest)
-        self._order.update(order)
-        is_known = self._users.add_all(keys, is_named)
-        fresh = [record for record, known in zip(page.records, is_known, strict=True) if not known]
-        self.pages += 1
-        self.rows += len(fresh)
-        self.duplicates += len(keys) - len(fresh)
-        return fresh
+        return self._first - 1 - (-page.count // self._page_size)
 
-    def agrees_with(self, other: Reading) -> bool:
-        """Whether both readings held the same users in the same order."""
-        return self._order.digest() == other._order.digest()
+    def _check_total(self, reading: Reading, total: int | None) -> None:
+        day = self.window.usage_date
+        if reading.conflicts:
+            _log.warning(
+                "%s of %s: %d records have the identity of another one; all are archived",
+                *(self.name, day, reading.conflicts),
+            )
+        if total is None or total == reading.rows:
+            return
+        if total > reading.rows:
+            if reading.has_moved:
+                self._refuse_moved("some came twice, and others not")
+            raise IncompleteSnapshotError(f"The vendor has {total} records, {reading.rows} came", next_step=_STEP)
+        _log.warning("%s of %s: the vendor says %d records, %d came", self.name, day, total, reading.rows)
 
+    def _verify(self, reading: Reading) -> None:
+        """Compare with the reading before, or with a second one."""
+        known, self._known_reading = self._known_reading, reading
+        reading.forget()
+        if known is None:
+            name, day = self.name, self.window.usage_date
+            _log.info("%s of %s: reading %d pages again, in case something moved", name, day, reading.last_page)
+            self._client.sleep(PAUSE)
+            known = Reading(self.schema.identity)
+            with self._open_walk(reading.last_page) as walk:
+                for page in self._iter_told(walk):
+                    known.add_page(page, read_sign(page))
+            known.forget()
+            self._known_reading = known
+        if not known.agrees_with(reading):
+            self._refuse_moved("two readings of the listing disagree")
 
-class _DigestSet:
-    """A set of 64-bit digests: a small one of the newest, and a sorted array of the others."""
+    def _refuse_moved(self, how: str) -> NoReturn:
+        said = f"Records were created or deleted while the pages were read: {how}"
+        raise ListingChangedError(said, next_step="Run again when the listing rests.")
 
-    def __init__(self) -> None:
-        self._newest: set[bytes] = set()
-        self._others: Any = None
-
-    def add_all(self, digests: list[bytes], is_counted: list[bool]) -> list[bool]:
-        """Add those that count, in order; return which of them were there already."""
-        is_known = self._are_among_others(digests)
-        for position, digest in enumerate(digests):
-            if not is_counted[position]:
-                is_known[position] = False
-            elif digest in self._newest:
-                is_known[position] = True
-            elif not is_known[position]:
-                self._newest.add(digest)
-        if len(self._newest) >= _MOST_NEWEST:
-            self._settle()
-        return is_known
-
-    def _are_among_others(self, digests: list[bytes]) -> list[bool]:
-        if self._others is None:
-            return [False] * len(digests)
-        import numpy as np
-
-        wanted = np.frombuffer(b"".join(digests), dtype=np.uint64)
-        places = self._others.searchsorted(wanted).clip(max=len(self._others) - 1)
-        found: list[bool] = (self._others[places] == wanted).tolist()
-        return found
-
-    def _settle(self) -> None:
-        import numpy as np
-
-        newest = np.frombuffer(b"".join(self._newest), dtype=np.uint64)
-        self._others = newest.copy() if self._others is None else np.concatenate([self._others, newest])
-        self._others.sort()
-        self._newest.clear()
-
-
-def _digest(data: bytes) -> bytes:
-    return hashlib.blake2b(data, digest_size=8).digest()
+    @contextmanager
+    def _naming(self) -> Iterator[None]:
+        """Name vendor, connection, stream and URL in errors that do not."""
+        try:
+            yield
+        except UsageProviderError as error:
+            if error.stream is not None:
+                raise
+            details = {"url": self._client.url(self.request["path"]), **error.details, "stream": self.name}
+            named = self._client.error(type(error), error.message, **details)
+        else:
+            return
+        raise named

@@ -16,17 +16,18 @@ import pytest
 from airflow_usage_provider.bundles import UsageDagBundle
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date()
+STREAMS = ["agents", "api_keys", "api_keys_by_model", "models", "projects", "users"]
 TASKS = {
-    "keywordsai_users_daily": ["account.archive_users", "plan", "wait_until_settled"],
-    "langdock_usage_daily": [
-        "plan",
-        "stream_of_account.archive_export",
-        "stream_of_account.wait_for_export",
-        "wait_until_settled",
-    ],
+    "keywordsai_users_daily": ["complete", "plan", "tell", "users.archive_users", "wait_until_settled"],
+    "langdock_usage_daily": sorted(
+        [
+            *(f"{stream}.{task}" for stream in STREAMS for task in ("archive_export", "wait_for_export")),
+            *("complete", "plan", "tell", "wait_until_settled"),
+        ]
+    ),
 }
-GROUPS = {"keywordsai_users_daily": "account", "langdock_usage_daily": "stream_of_account"}
-ALIASES = {"account.archive_users": "keywordsai_usage", "stream_of_account.archive_export": "langdock_usage"}
+GROUPS = {"keywordsai_users_daily": ["users"], "langdock_usage_daily": STREAMS}
+ALIASES = {"keywordsai_users_daily": "keywordsai_usage", "langdock_usage_daily": "langdock_usage"}
 
 
 @pytest.fixture(scope="module")
@@ -66,13 +67,33 @@ def list_layout(objects):
 
 
 def test_ids_of_dags_tasks_groups_and_aliases_are_a_promise(dags):
-    tasks = [task for dag in dags.values() for task in dag.tasks]
-    groups = {(dag_id, task.task_id.rpartition(".")[0]) for dag_id, dag in dags.items() for task in dag.tasks}
     assert {name: sorted(dag.task_ids) for name, dag in dags.items()} == TASKS
     assert {name: dag.dag_id for name, dag in dags.items()} == {name: name for name in TASKS}
-    assert {(dag_id, group) for dag_id, group in groups if group} == set(GROUPS.items())
-    assert {group.group_id for task in tasks for group in task.iter_mapped_task_groups()} == set(GROUPS.values())
-    assert {(task.task_id, outlet.name) for task in tasks for outlet in task.outlets} == set(ALIASES.items())
+    for name, dag in dags.items():
+        groups = {group.group_id for task in dag.tasks for group in task.iter_mapped_task_groups()}
+        assert sorted(groups) == GROUPS[name]
+        outlets = {(task.task_id, outlet.name) for task in dag.tasks for outlet in task.outlets}
+        assert outlets == {("tell", ALIASES[name])}
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_a_run_is_judged_by_one_last_task_that_follows_every_archive(dags, name):
+    dag = dags[name]
+    (last,) = dag.leaves
+    assert (last.task_id, last.trigger_rule) == ("complete", "all_success")
+    archives = {task.task_id for task in dag.tasks if ".archive" in task.task_id}
+    assert last.upstream_task_ids == {*archives, "tell"}
+    tell = dag.get_task("tell")
+    assert (tell.upstream_task_ids, tell.trigger_rule, tell.max_active_tis_per_dag) == (archives, "all_done", 1)
+
+
+@pytest.mark.parametrize("name", TASKS)
+def test_no_task_may_run_for_ever(dags, name):
+    waiting = {"wait_until_settled", "complete"}  # reschedules, and is none
+    bounded = [task for task in dags[name].tasks if task.task_id not in waiting and "wait_for" not in task.task_id]
+    assert all(task.execution_timeout for task in bounded)
+    sensors = [task for task in dags[name].tasks if "wait_for" in task.task_id]
+    assert {task.timeout for task in sensors} <= {6 * 3600}
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -97,6 +118,25 @@ def test_tasks_that_ask_the_vendor_run_in_its_pool(name):
     answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
     last = answer.stdout.splitlines()[-1]  # Airflow 3.0 logs to standard output too
     assert last.split() == [task for task in TASKS[name] if "." in task]
+
+
+@pytest.mark.parametrize(
+    ("streams", "groups"),
+    [
+        ("workflows", ["workflows"]),
+        ("models:source, models:deployment,models:source", ["models_by_deployment", "models_by_source"]),
+        ("invoices", ["invoices"]),  # the run says that there is no such stream
+        ("api keys,,../x", ["langdock"]),
+        ("api_keys:model,api_keys_by_model", ["api_keys_by_model"]),
+    ],
+)
+def test_a_group_is_named_after_its_stream_and_a_wrong_one_does_not_keep_the_dag_away(streams, groups):
+    folder = UsageDagBundle(name="usage").path
+    code = f"import sys; sys.path.insert(0, {str(folder)!r}); import langdock_usage_daily as m\n"
+    code += "print(*sorted({task.split('.')[0] for task in m.dag.task_ids if '.' in task}))"
+    env = {**os.environ, "AIRFLOW__USAGE_PROVIDER__LANGDOCK_STREAMS": streams}
+    answer = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, env=env, check=True)
+    assert answer.stdout.splitlines()[-1].split() == groups
 
 
 @pytest.mark.parametrize("name", TASKS)
@@ -146,16 +186,14 @@ def test_the_usage_dag_archives_every_stream_of_every_account(
     connect_vendors()
     downloads = {"allow_insecure_download": True, "allow_private_download": True}
     set_connection("langdock_berlin", conn_type="langdock", host=sandbox.url, password="sk-berlin", extra=downloads)
-    configure(
-        langdock_streams="api_keys, api_keys:model,projects", langdock_conn_ids="langdock_default,langdock_berlin"
-    )
+    configure(langdock_conn_ids="langdock_default,langdock_berlin")
     state, tasks = run(dags["langdock_usage_daily"])
     assert state == "success"
-    assert sum(task == "stream_of_account.archive_export" for task, _ in tasks) == 6
+    assert sum(task.endswith(".archive_export") for task, _ in tasks) == 12
     assert list_layout(objects) == [
         f"raw/vendor=langdock/account={account}/stream={stream}/usage_date={DAY}/snapshot=ID/{name}"
         for account in ("acme", "langdock_berlin")
-        for stream in ("api_keys", "api_keys_by_model", "projects")
+        for stream in STREAMS
         for name in ("_manifest.json", "part-00000.csv.gz")
     ]
 
@@ -168,8 +206,9 @@ def test_one_failing_account_does_not_stop_the_others(
     configure(langdock_conn_ids="langdock_berlin,langdock_default")
     state, tasks = run(dags["langdock_usage_daily"])
     assert state == "failed"
-    assert tasks["stream_of_account.wait_for_export", 0] == "failed"
-    assert tasks["stream_of_account.archive_export", 1] == "success"
+    assert tasks["api_keys.wait_for_export", 0] == "failed"
+    assert tasks["api_keys.archive_export", 1] == tasks["tell", -1] == "success"
+    assert tasks["complete", -1] == "upstream_failed"
     assert any("/account=acme/" in key for key in objects())
 
 

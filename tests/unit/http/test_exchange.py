@@ -6,6 +6,7 @@ import gzip
 import pickle
 import socket
 import ssl
+import threading
 import time
 import traceback
 import tracemalloc
@@ -113,7 +114,42 @@ def test_gzip_is_unpacked_though_nobody_asked_for_it(ask: Ask, canned_server: Se
         assert exchange.read(10) == b"abc"
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize("encoding", ["aws-chunked", "identity", "AWS-Chunked, identity", ""])
+def test_an_encoding_that_changes_nothing_is_none(
+    ask: Ask, canned_server: ServerMaker, canned: Any, encoding: str
+) -> None:
+    server = canned_server([canned(body=b"a,b\n1,2\n", headers={"Content-Encoding": encoding})])
+    with ask(server.url) as exchange:
+        assert exchange.read(100) == b"a,b\n1,2\n"
+    server.answers = [canned(body=gzip.compress(b"abc"), headers={"Content-Encoding": f"gzip,{encoding}"})]
+    with ask(server.url) as exchange:
+        assert exchange.read(100) == b"abc"
+
+
+def test_gzip_may_have_several_members(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
+    pieces = [b"a,b\n", b"", b"1,2\n" * 100_000, b"3,4\n"]
+    body = b"".join(map(gzip.compress, pieces))
+    server = canned_server([canned(body=body, headers={"Content-Encoding": "gzip"})])
+    with ask(server.url) as exchange:
+        assert exchange.read(1_000_000) == b"".join(pieces)
+    for broken, kind in (
+        (body + b"junk", InvalidBodyError),
+        (body + bytes(512), InvalidBodyError),
+        (body[:-9], IncompleteSnapshotError),
+        (body + b"\x1f\x8b", IncompleteSnapshotError),
+    ):
+        server.answers = [canned(body=broken, headers={"Content-Encoding": "gzip"})]
+        with ask(server.url) as exchange, pytest.raises(kind):
+            exchange.read(1_000_000)
+
+
+def test_many_small_members_take_no_more_than_their_time(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
+    server = canned_server([canned(body=gzip.compress(b"") * 100_000, headers={"Content-Encoding": "gzip"})])
+    with ask(server.url) as exchange:
+        assert exchange.read(10) == b""
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "aws-chunked, br"])
 def test_a_content_encoding_nobody_knows_is_an_invalid_body(
     ask: Ask, canned_server: ServerMaker, canned: Any, encoding: str
 ) -> None:
@@ -262,6 +298,23 @@ def tls_server(certificate: Path, canned_server: ServerMaker, canned: Any) -> An
 def test_a_certificate_nobody_trusts_is_a_configuration_error(ask: Ask, tls_server: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"certificate is not trusted.*ca_bundle"):
         ask(tls_server.url)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\n\r\n", b"", b"\x15\x03\x01\x00\x02\x02\x28"])
+def test_tls_that_fails_for_anything_but_its_certificate_passes(ask: Ask, said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(said)
+                connection.recv(1000)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(VendorUnavailableError):
+            ask(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
 
 
 def test_a_private_ca_can_be_trusted(ask: Ask, tls_server: Any, certificate: Path) -> None:

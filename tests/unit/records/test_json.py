@@ -11,6 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from airflow_usage_provider.exceptions import InvalidBodyError
+from airflow_usage_provider.records import json as json_records
 from airflow_usage_provider.records.json import (
     JsonPage,
     compact_record,
@@ -226,3 +227,73 @@ def test_records_are_handed_out_before_the_body_has_come() -> None:
     assert next(reader) == b'{"a":1}'
     assert pulled < 5
     assert len(list(reader)) == 1001
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b'{"data":[{"a":1}],"data":[{"a":2}]}',
+        b'{"data":[{"a":1}],"d\\u0061ta":[{"a":2}]}',
+        b'{"data":[{"a":1}],"data":[]}',
+        b'{"data":[],"next":"x","next":null}',
+        b'{"data":[],"totals":{"n":3,"n":2}}',
+    ],
+)
+def test_a_member_that_comes_twice_around_the_records_is_refused_as_one_of_them_would_be_lost(body: bytes) -> None:
+    with pytest.raises(InvalidBodyError, match="JSON"):
+        split_page(body, "data")
+
+
+def test_a_name_may_be_spelled_with_escapes() -> None:
+    assert split_page(b'{"d\\u0061ta":[{"a":1}],"\\u006e":2}', "data") == JsonPage([b'{"a":1}'], {"n": 2})
+
+
+@pytest.mark.parametrize("body", [b'{"data":[%s]}', b'{"data":[{"a":[%s]}]}', b'{"data":[],"a":[%s]}'])
+@pytest.mark.parametrize("value", [b"{}", b"[]", b"0"])
+def test_more_values_than_a_page_ever_has_are_refused_before_they_are_built(
+    body: bytes, value: bytes, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(json_records, "MAX_VALUES", 100)
+    with pytest.raises(InvalidBodyError, match="more than 100 values"):
+        split_page(body % b",".join([value] * 101), "data")
+
+
+def test_commas_and_brackets_within_text_are_no_values(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_records, "MAX_VALUES", 100)
+    record = rb'{"a":"' + rb",[{\"" * 1000 + rb'"}'
+    assert split_page(b'{"data":[%s]}' % record, "data").records == [record]
+
+
+def test_a_value_that_arrives_in_chunks_is_bounded_too(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(json_records, "MAX_VALUES", 1000)
+    taken = iter((b'{"data":[{"a":[', *[b"[],{}," * 10] * 100_000))
+    with pytest.raises(InvalidBodyError, match="more than 1000 values"):
+        list(iter_records(taken, "data"))
+    assert sum(1 for _ in taken) > 99_000
+
+
+def test_an_answer_that_is_parsed_whole_is_bounded_in_values_and_depth() -> None:
+    most = json_records.MAX_ENVELOPE_VALUES
+    assert len(read_envelope(b"[" + b",".join([b"0"] * (most - 2)) + b"]")) == most - 2
+    with pytest.raises(ValueError, match="more than"):
+        read_envelope(b"[" + b",".join([b"{}"] * most) + b"]")
+    with pytest.raises(RecursionError):
+        read_envelope(b"[" * 150 + b"]" * 150)
+
+
+@pytest.mark.parametrize(("depth", "is_read"), [(99, True), (100, False), (450, False)])
+@pytest.mark.parametrize(("start", "end"), [(b"[", b"]"), (b'{"b":', b"}")])
+def test_records_are_no_deeper_than_every_reader_can_parse(depth: int, is_read: bool, start: bytes, end: bytes) -> None:
+    record = b'{"a":' + start * depth + b"1" + end * depth + b"}"
+    body = b'{"data":[{"n":1},%s]}' % record
+    for read in (lambda: split_page(body, "data"), lambda: collect([body])):
+        if is_read:
+            assert read().records == [b'{"n":1}', record]
+        else:
+            with pytest.raises(InvalidBodyError, match="nested too deeply"):
+                read()
+
+
+def test_many_lists_side_by_side_are_not_deep() -> None:
+    record = b'{"a":[' + b",".join([b'{"b":[]}'] * 200) + b'],"c":"' + b"[" * 500 + b'"}'
+    assert read_both(b'{"data":[%s]}' % record).records == [record]

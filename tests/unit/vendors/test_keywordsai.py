@@ -133,7 +133,7 @@ def test_pages_that_go_in_circles_are_an_incomplete_listing(open_users: Open, sw
 
 @pytest.mark.parametrize("page", [1, 2])
 def test_a_page_without_users_before_one_with_users_is_an_incomplete_listing(open_users: Open, page: int) -> None:
-    with pytest.raises(IncompleteSnapshotError, match=f"Page {page + 1} has users, page {page} has none"):
+    with pytest.raises(IncompleteSnapshotError, match=f"Page {page + 1} has records, page {page} has none"):
         read(open_users(f"users=25;empty_page={page}"))
 
 
@@ -174,7 +174,7 @@ def test_totals_that_rest_and_are_the_users_that_came_spare_the_second_reading(o
     assert pages_asked(sandbox) == [1, 2, 3]
 
 
-@pytest.mark.parametrize("totals", [[2, 2, 2], [3, 4, 3], [4, 4, 4], [None, 3, 3], ["3", "3", "3"]])
+@pytest.mark.parametrize("totals", [[2, 2, 2], [3, 4, 3], [None, 3, 3], ["many"] * 3])
 def test_other_totals_do_not(open_users: Open, canned_server: Any, canned: Any, totals: list[Any]) -> None:
     server = canned_server()
     server.answers = [
@@ -222,7 +222,7 @@ def test_a_second_reading_is_told_too(open_users: Open, caplog: pytest.LogCaptur
     lines = [record.getMessage() for record in caplog.records]
     assert [line.partition(" records")[0] for line in lines] == [
         f"users of {DAY}: page 3, 30",
-        f"users of {DAY}: reading 3 pages again, in case users moved",
+        f"users of {DAY}: reading 3 pages again, in case something moved",
         f"users of {DAY}: page 3, 30",
     ]
 
@@ -261,14 +261,15 @@ def test_users_without_a_name_are_kept_apart(open_users: Open, canned_server: An
     assert facts.duplicates == 0
 
 
-def test_a_user_of_two_environments_is_two_and_a_repeated_one_is_one(
-    open_users: Open, canned_server: Any, canned: Any
+def test_a_user_of_two_environments_is_two_and_one_that_comes_twice_with_other_figures_is_archived_twice_and_told(
+    open_users: Open, canned_server: Any, canned: Any, caplog: pytest.LogCaptureFixture
 ) -> None:
     rows = [{"customer_identifier": "a", "environment": e, "n": n} for n, e in enumerate(["prod", "test", "prod"])]
     server = canned_server([canned(body=json.dumps({"results": rows, "next": None}).encode())])
     read_rows, facts = read(open_users(base_url=server.url))
-    assert read_rows == rows[:2]
-    assert (facts.rows, facts.duplicates) == (2, 1)
+    assert read_rows == rows
+    assert (facts.rows, facts.duplicates, facts.conflicts) == (3, 0, 1)
+    assert caplog.messages == [f"users of {DAY}: 1 records have the identity of another one; all are archived"]
 
 
 def test_half_an_emoji_in_a_name_is_archived_as_it_was_sent(open_users: Open, canned_server: Any, canned: Any) -> None:
@@ -328,15 +329,15 @@ OFFSETS = [
     ("2026-07-01", "Europe/Berlin", "2026-07-01 00:00:00", -2),
     ("2026-11-20", "America/Los_Angeles", "2026-11-20 08:00:00", 8),
     ("2026-07-01", "America/Los_Angeles", "2026-07-01 07:00:00", 7),
-    ("2026-11-20", "Asia/Kolkata", "2026-11-20 00:00:00", -5.5),
+    ("2026-11-20", "Asia/Kolkata", "2026-11-20 00:00:00", "-5.5"),
     ("2026-11-20", "Pacific/Auckland", "2026-11-20 00:00:00", -13),
-    ("2026-07-01", "America/St_Johns", "2026-07-01 02:30:00", 2.5),
+    ("2026-07-01", "America/St_Johns", "2026-07-01 02:30:00", "2.5"),
     ("2026-03-29", "Europe/Berlin", "2026-03-29 00:00:00", -2),
 ]
 
 
 @pytest.mark.parametrize(("day", "timezone", "moment", "offset"), OFFSETS)
-def test_date_and_offset_are_those_of_the_requested_day(day: str, timezone: str, moment: str, offset: float) -> None:
+def test_date_and_offset_are_those_of_the_requested_day(day: str, timezone: str, moment: str, offset: object) -> None:
     parameters = date_parameters(UsageWindow.parse(day, timezone))
     assert parameters == {"date": moment, "timezone_offset": offset}
     assert type(parameters["timezone_offset"]) is type(offset)
@@ -380,7 +381,8 @@ def test_the_users_list_is_posted_sorted_and_without_a_date(open_users: Open, sa
     ("query", "environment", "sent", "name"),
     [
         ({}, None, None, "users"),
-        ({}, "test", "test", "users"),
+        ({}, "test", "test", "users_test"),
+        ({"summary_type": "monthly"}, "test", "test", "users_monthly_test"),
         ({"environment": "prod"}, "test", "prod", "users_prod"),
         ({"summary_type": "weekly"}, None, None, "users_weekly"),
         ({"summary_type": "all", "environment": "test"}, None, "test", "users_all_test"),
@@ -388,7 +390,7 @@ def test_the_users_list_is_posted_sorted_and_without_a_date(open_users: Open, sa
         ({"stream": "users_list", "environment": "test"}, None, "test", "users_list_test"),
     ],
 )
-def test_the_environment_is_sent_and_named_in_the_archive_only_if_the_task_gave_it(
+def test_the_environment_is_sent_and_named_in_the_archive_wherever_it_was_set(
     open_users: Open, sandbox: Any, query: dict[str, Any], environment: str | None, sent: str | None, name: str
 ) -> None:
     stream = open_users("users=5", key_environment=environment, **query)
@@ -425,3 +427,132 @@ def test_checking_a_connection_asks_for_one_user(connect: Any, client_options: A
     with pytest.raises(AuthenticationError):
         vendor.check()
     vendor.close()
+
+
+def answers(canned: Any, *pages: Any) -> list[Any]:
+    """Pages of names, their ``next`` and their total; or a status and a body."""
+    built = []
+    for one in pages:
+        if isinstance(one[0], int):
+            built.append(canned(one[0], one[1]))
+            continue
+        names, following, total = one
+        rows = [{"customer_identifier": name} for name in names]
+        totals = {} if total is None else {"total_users": total}
+        built.append(canned(body=json.dumps({"results": rows, "next": following, "aggregation_data": totals}).encode()))
+    return built
+
+
+MORE = "https://api.keywordsai.co/api/users/?page=2"
+FOREIGN_ENDS = [
+    (404, b"404 page not found"),
+    (404, b'{"detail":"Not found."}'),
+    (404, b"{}"),
+    (404, b"null"),
+    (404, b""),
+    (404, b"Invalid page."),
+    (404, b'["Invalid page."]'),
+    (404, b'{"detail":"Invalid page size."}'),
+    (404, b'{"message":"Invalid page."}'),
+    (404, b"<html><body>404</body></html>"),
+    (400, b'{"detail":"Bad request."}'),
+    (400, b"Bad Request"),
+]
+
+
+@pytest.mark.parametrize("verify_pages", [True, False])
+@pytest.mark.parametrize("total", [3, None])
+@pytest.mark.parametrize("end", FOREIGN_ENDS)
+def test_a_page_that_somebody_else_does_not_find_is_no_end(
+    open_users: Open, canned_server: Any, canned: Any, end: Any, total: int | None, verify_pages: bool
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, total), end))
+    stream = open_users(base_url=server.url, page_size=2, pages_in_flight=1, verify_pages=verify_pages)
+    with pytest.raises(IncompleteSnapshotError) as caught:
+        read(stream)
+    assert (caught.value.vendor, caught.value.stream) == ("keywordsai", "users")
+
+
+OWN_ENDS = [
+    (200, b'{"results":[],"next":null}'),
+    (200, b'{"results":[]}'),
+    (404, b'{"detail":"Invalid page."}'),
+    (404, b'{"detail": "Invalid page.", "code": "not_found"}'),
+    (400, b'{"detail":"Invalid page number"}'),
+]
+
+
+@pytest.mark.parametrize("end", OWN_ENDS)
+def test_a_page_that_the_vendor_itself_does_not_have_is_an_end_behind_a_full_one(
+    open_users: Open, canned_server: Any, canned: Any, end: Any, fake_time: Any
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, None), end, ("ab", MORE, None)))
+    rows, facts = read(open_users(base_url=server.url, page_size=2, pages_in_flight=1))
+    assert (identify(rows), facts.end) == (["a", "b"], "passed, read twice")
+    assert sum(fake_time.slept) >= 10
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("end", OWN_ENDS)
+def test_it_is_none_behind_a_page_that_was_not_full_and_says_that_more_follows(
+    open_users: Open, canned_server: Any, canned: Any, end: Any
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, None), end))
+    with pytest.raises(IncompleteSnapshotError, match="Page 1 says that more follows, and page 2 has nothing"):
+        read(open_users(base_url=server.url, pages_in_flight=1))
+
+
+@pytest.mark.parametrize("end", OWN_ENDS)
+def test_it_is_none_where_the_vendor_has_more_users(
+    open_users: Open, canned_server: Any, canned: Any, end: Any
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, 3), end))
+    with pytest.raises(IncompleteSnapshotError, match="The vendor has 3 records, 2 came"):
+        read(open_users(base_url=server.url, page_size=2, pages_in_flight=1))
+
+
+def test_one_page_must_hold_as_many_users_as_the_vendor_says(open_users: Open, canned_server: Any, canned: Any) -> None:
+    server = canned_server(answers(canned, ("ab", None, 3)))
+    with pytest.raises(IncompleteSnapshotError, match="The vendor has 3 records, 2 came"):
+        read(open_users(base_url=server.url))
+
+
+def test_the_manifest_is_told_how_the_end_was_known(open_users: Open) -> None:
+    assert read(open_users("users=9"))[1].end == "said, totals"
+    assert read(open_users("users=9;aggregation=missing"))[1].end == "said, one page"
+    assert read(open_users("users=25;aggregation=missing"))[1].end == "said, read twice"
+    assert read(open_users("users=25;next=missing"))[1].end == "passed, totals"
+    assert read(open_users("users=25;aggregation=missing", verify_pages=False))[1].end == "said, not verified"
+
+
+def test_the_question_has_what_decides_the_answer_and_neither_day_nor_page_size(open_users: Open) -> None:
+    def ask(**query: Any) -> Any:
+        return open_users(**query).question
+
+    assert ask(window=UsageWindow(DAY, "Asia/Kolkata"), summary_type="weekly") == {
+        "method": "GET",
+        "path": "/api/users/",
+        "parameters": {"summary_type": "weekly"},
+        "timezone": "Asia/Kolkata",
+    }
+    assert ask() == ask(window=UsageWindow(date(2026, 6, 1)), page_size=5, base_url="https://api.respan.ai")
+    assert ask() != ask(window=UsageWindow(DAY, "Europe/Berlin"))
+    assert ask(environment="test") == ask(key_environment="test") != ask()
+    assert ask(stream="users_list")["path"] == "/api/users/list/"
+
+
+def test_an_environment_has_a_pot_of_its_own_wherever_it_was_set(open_users: Open) -> None:
+    pots = [
+        open_users(**where).schema.roles["charges"]
+        for where in ({}, {"environment": "test"}, {"key_environment": "test"})
+    ]
+    assert pots == ["usage", "usage_test", "usage_test"]
+
+
+def test_a_user_on_one_page_with_two_costs_is_archived_twice(
+    open_users: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, facts = read(open_users("users=5;twice=1"))
+    assert (facts.rows, facts.conflicts, facts.duplicates) == (6, 1, 0)
+    assert rows[5] == rows[0] | {"cost": 4.5}
+    assert "1 records have the identity of another one" in caplog.text
