@@ -287,7 +287,7 @@ def test_names_of_people_are_shown_as_they_are_and_control_characters_are_not(
         (("diff", "2026-01-01", "1", "2"), "2 streams have this day"),
         (("diff", "2026-01-02", "1", "3"), "2026-01-02 has no revision '3'. It has 1, 2."),
         (("diff", "2026-01-02", "1", "2", "--key", "nokey"), "No column nokey. There are api_key_id, api_key_name"),
-        (("diff", "2026-01-02", "1"), "required: REV"),
+        (("diff", "2026-01-02", "1"), "required: REV REV, or --as-of"),
         (("show", "2026-01-02", "--cat", "--json"), "not allowed with"),
     ],
 )
