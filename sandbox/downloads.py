@@ -27,6 +27,7 @@ if TYPE_CHECKING:
     from sandbox.switches import LangdockSwitches
 
 STATUSES = {
+    "400": (400, "ExpiredToken", "The provided token has expired."),
     "403": (403, "AccessDenied", "Access Denied"),
     "404": (404, "NoSuchKey", "The specified key does not exist."),
     "410": (410, "Gone", "The file is gone."),

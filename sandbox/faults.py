@@ -8,7 +8,7 @@ import time
 from email.utils import formatdate
 from typing import TYPE_CHECKING
 
-from starlette.responses import RedirectResponse, Response
+from starlette.responses import HTMLResponse, PlainTextResponse, RedirectResponse, Response
 
 from sandbox.refusal import RefusalError
 
@@ -63,6 +63,16 @@ async def delay(switches: Switches) -> None:
         await asyncio.sleep(switches.latency)
 
 
-def redirect_elsewhere(request: Request, download_url: str) -> Response:
-    """307 to the same path on another origin."""
-    return RedirectResponse(download_url + request.url.path, status_code=307)
+def redirect_elsewhere(request: Request, switches: Switches, download_url: str) -> Response:
+    """307 to the same path on another origin, or to a login page."""
+    path = "/login" if switches.redirect == "login" else request.url.path
+    return RedirectResponse(download_url + path, status_code=307)
+
+
+def answer_in_its_place(error: str) -> Response | None:
+    """What a gateway in front of the vendor answers, if the error is one of a gateway."""
+    if error == "502-html":
+        return HTMLResponse(BAD_GATEWAY, status_code=502)
+    if error == "404-text":
+        return PlainTextResponse("404 page not found\n", status_code=404)
+    return None

@@ -11,9 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
-from sandbox.faults import BAD_GATEWAY, delay, fault_shows, redirect_elsewhere, refuse_over_limit, wait_refusal
+from sandbox.faults import answer_in_its_place, delay, fault_shows, redirect_elsewhere, refuse_over_limit, wait_refusal
 from sandbox.keys import Key, parse_key
 from sandbox.listing import Filters, Listing, Page, read_page
 from sandbox.refusal import RefusalError
@@ -63,12 +63,14 @@ async def answer(request: Request, stream: str, seed: int, state: State, downloa
         refuse_over_limit(state, key)
         await delay(key.switches)
         page_number = _read_number(request, "page", 1)
+        if page_number == key.switches.gateway_page:
+            return PlainTextResponse("404 page not found\n", 404)
         here = not key.switches.error_page or page_number == key.switches.error_page
         fault = fault_shows(state, key, here=here)
         if fault and key.switches.redirect:
-            return redirect_elsewhere(request, download_url)
-        if fault and key.switches.error == "502-html":
-            return HTMLResponse(BAD_GATEWAY, status_code=502)
+            return redirect_elsewhere(request, key.switches, download_url)
+        if fault and (stand_in := answer_in_its_place(key.switches.error)):
+            return stand_in
         if fault and key.switches.error:
             raise _error_refusal(key.switches)
         size = min(_read_number(request, "page_size", 100 if stream == "users" else 50), 1000)
@@ -150,7 +152,10 @@ def _write_envelope(
         del envelope["next"]
     if switches.aggregation != "missing":
         full = switches.aggregation == "full" and listing.stream == "users"
-        envelope["aggregation_data"] = aggregate(listing.users, page.frame, page.members) if full else {}
+        totals = aggregate(listing.users, page.frame, page.members) if full else {}
+        if full:
+            totals["total_users"] += switches.missing
+        envelope["aggregation_data"] = totals
     if switches.extra_fields:
         envelope["sandbox_version"] = {"api": 2}
     if fault and switches.body == "invalid" and page.rows:

@@ -16,13 +16,13 @@ from typing import TYPE_CHECKING, Any
 from zoneinfo import ZoneInfo
 
 from fastapi import APIRouter, Request
-from fastapi.responses import HTMLResponse, JSONResponse, Response
+from fastapi.responses import JSONResponse, Response
 
 from sandbox.data import draw_uuid
 from sandbox.downloads import Downloads, Offer
 from sandbox.exportfile import build_json, count_rows
 from sandbox.exportrows import Question
-from sandbox.faults import BAD_GATEWAY, delay, fault_shows, redirect_elsewhere, refuse_over_limit, wait_refusal
+from sandbox.faults import answer_in_its_place, delay, fault_shows, redirect_elsewhere, refuse_over_limit, wait_refusal
 from sandbox.keys import Key, parse_key
 from sandbox.refusal import RefusalError
 from sandbox.switches import LangdockSwitches
@@ -82,9 +82,9 @@ async def answer(request: Request, kind: str, form: str, seed: int, state: State
         await delay(key.switches)
         fault = fault_shows(state, key)
         if fault and key.switches.redirect:
-            return redirect_elsewhere(request, downloads.origin)
-        if fault and key.switches.error == "502-html":
-            return HTMLResponse(BAD_GATEWAY, status_code=502)
+            return redirect_elsewhere(request, key.switches, downloads.origin)
+        if fault and (stand_in := answer_in_its_place(key.switches.error)):
+            return stand_in
         if fault and key.switches.error:
             raise _error_refusal(key.switches)
         question = _read_question(kind, form, await request.body(), seed, key, state)
@@ -260,7 +260,9 @@ def _send_rows(question: Question, *, fault: bool) -> Response:
     return WireResponse(
         file.blocks(),
         file.size,
+        status_code=201 if switches.created else 200,
         framing="close" if fault and switches.body == "cut_close" else "length",
         cut=fault and switches.body in ("cut", "cut_close"),
         pace=1.0 if fault and switches.trickle else 0.0,
+        interim=switches.interim,
     )

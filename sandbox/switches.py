@@ -33,7 +33,9 @@ class Switches:
     body: str = switch(
         "json", "what a 200 carries; cut: short of its Content-Length", "json|html|cut|cut_close|invalid"
     )
-    redirect: str = switch("", "307 to the same path on the download port", "other")
+    redirect: str = switch("", "307 to the same path on the download port, or to a login page there", "other|login")
+    interim: int = switch(0, "so many answers 103 before each 200")
+    created: bool = switch(False, "201 in place of 200")
     trickle: bool = switch(False, "the body at one byte a second")
     gzip: bool = switch(False, "Content-Encoding: gzip, asked for or not")
     gzip_bomb: bool = switch(False, "a small gzip body that unpacks to 1 GiB")
@@ -60,6 +62,9 @@ class KeywordsAISwitches(Switches):
     past_end: str = switch("200", "the answer to a page after the last", "200|404|400")
     repeat_page: int = switch(0, "page N answers with the rows of page N-1")
     empty_page: int = switch(0, "page N has no rows though more follow")
+    gateway_page: int = switch(0, "page N is answered 404 as text, by a gateway that does not find the vendor")
+    twice: int = switch(0, "so many users come again at the end of page 1, with another cost")
+    missing: int = switch(0, "so many users fewer come than total_users says")
     drift: str = switch(
         "none",
         "once page 1 of a pass is served a user is inserted before all others, or the first user is deleted; "
@@ -74,7 +79,7 @@ class KeywordsAISwitches(Switches):
     extra_fields: bool = switch(False, "undocumented keys in rows and envelope")
     nulls: bool = switch(False, "every optional field is null")
     aggregation: str = switch("full", "aggregation_data", "full|empty|missing")
-    error: str = switch("", "every request fails like this", "400|401|403|404|413|422|429|500|502-html|503")
+    error: str = switch("", "every request fails like this", "400|401|403|404|404-text|413|422|429|500|502-html|503")
     error_page: int = switch(0, "the fault shows on page N only")
 
 
@@ -99,7 +104,9 @@ class LangdockSwitches(Switches):
     ragged: bool = switch(False, "the last row lacks a cell")
     record_count: str = switch("", "what recordCount claims: +N or -N off the truth, or N itself")
     empty: str = switch("", "the period is empty; header: a file with nothing but a header", "404|200|header")
-    error: str = switch("", "every export fails like this", "400|400-too-large|401|403|404-other|429|500|502-html")
+    error: str = switch(
+        "", "every export fails like this", "400|400-too-large|401|403|404-other|404-text|429|500|502-html"
+    )
     nested_error: bool = switch(False, "the other error shape")
     success_false: bool = switch(False, "200 with success false")
     no_url: bool = switch(False, "an envelope without downloadUrl")
@@ -112,7 +119,7 @@ class LangdockSwitches(Switches):
     download: str = switch(
         "ok",
         "how the file comes; close: whole, ended by closing; redirect: once to itself",
-        "ok|cut|cut_chunked|cut_close|close|chunked|500|403|404|410|redirect|redirect_loop|redirect_private|html|"
+        "ok|cut|cut_chunked|cut_close|close|chunked|500|400|403|404|410|redirect|redirect_loop|redirect_private|html|"
         "trickle|gzip",
     )
     download_times: int = switch(0, "the download switch shows on the key's first N downloads; 0: all")

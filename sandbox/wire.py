@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
     from sandbox.switches import Switches
 
+EARLY_HINTS = b"HTTP/1.1 103 Early Hints\r\nLink: </style.css>; rel=preload\r\n\r\n"
 CONNECTION = "sandbox.connection"  # scope key under which the server passes the connection's protocol object
 
 
@@ -40,6 +41,7 @@ class WireResponse(Response):
     :param framing: ``length``, ``chunked``, or ``close`` (no length at all: the closed connection is the end).
     :param cut: stop half-way and close the connection.
     :param pace: seconds between single bytes; 0 sends block by block.
+    :param interim: so many answers 103 go before it.
     """
 
     def __init__(
@@ -53,6 +55,7 @@ class WireResponse(Response):
         framing: str = "length",
         cut: bool = False,
         pace: float = 0.0,
+        interim: int = 0,
     ) -> None:
         self.status_code = status_code
         self.media_type = media_type
@@ -60,12 +63,14 @@ class WireResponse(Response):
         self.body = b""
         self.init_headers(headers)
         del self.headers["content-length"]
-        self.blocks, self.size, self.cut, self.pace = iter(blocks), size, cut, pace
+        self.blocks, self.size, self.cut, self.pace, self.interim = iter(blocks), size, cut, pace, interim
         self.framing = framing if size is not None else "chunked"
         if self.framing == "length":
             self.headers["content-length"] = str(size)
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        if self.interim:
+            scope[CONNECTION].transport.write(EARLY_HINTS * self.interim)
         if scope["method"] == "HEAD":
             await send({"type": "http.response.start", "status": self.status_code, "headers": self.raw_headers})
             await send({"type": "http.response.body", "body": b""})
@@ -150,8 +155,10 @@ def send_body(body: bytes, switches: Switches, *, fault: bool) -> Response:
     return WireResponse(
         [body],
         len(body),
+        status_code=201 if switches.created else 200,
         headers=headers,
         framing="close" if fault and switches.body == "cut_close" else "length",
         cut=fault and switches.body in ("cut", "cut_close"),
         pace=1.0 if fault and switches.trickle else 0.0,
+        interim=switches.interim,
     )

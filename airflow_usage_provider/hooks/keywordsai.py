@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.base import UsageHook
-from airflow_usage_provider.models import UsageWindow
+from airflow_usage_provider.models import FileFormat, UsageWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -69,13 +69,13 @@ class KeywordsAIHook(UsageHook):
         :param page_size: users a page, 1 to 1000.
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
-        import json
-        from decimal import Decimal
+        from airflow_usage_provider.records.rows import iter_rows
 
         options = {"summary_type": summary_type, "environment": environment, "page_size": page_size}
         users = self.open_stream(stream, UsageWindow.parse(usage_date, timezone), pages_in_flight=1, **options)
         for page in users.iter_pages():
-            yield [json.loads(record, parse_float=Decimal) for record in page.records]
+            lines = (record + b"\n" for record in page.records)
+            yield list(iter_rows(lines, FileFormat.JSON_LINES.content_type))
 
     def get_users_df(
         self,

@@ -30,7 +30,8 @@ if TYPE_CHECKING:
 URL_STEP = "Check the host of the connection."
 BROKEN_STEP = "Check the host of the connection; if it is right, the vendor answered something broken."
 _KEY_STEP = "Check the connection's password, and that the key has the scope this stream needs."
-_PASSING = {408, 425}
+_PLACE_STEP = "Try again later; if it lasts, check the host of the connection and what is in front of it."
+_PASSING = {408, 409, 421, 423, 424, 425}
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +46,11 @@ class ApiResponse:
     headers: Mapping[str, str] = field(repr=False)
     body: bytes = field(repr=False)
     error: ErrorBuilder = field(repr=False, compare=False)
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it is what was asked for: 200, 201 and their like."""
+        return is_success(self.status)
 
     def json(self) -> Any:
         """Parse the body, decimals as strings; None if it is not JSON, or nested deeper than an answer ever is."""
@@ -66,7 +72,7 @@ class ApiResponse:
         except JSONDecodeError as broken:
             why = f"{broken.msg}, at character {broken.pos}"
         except (ValueError, RecursionError):
-            why = "nested too deeply, or with a number that is none"
+            why = "nested too deeply, of too many values, or with a number that is none"
         raise self.error(InvalidBodyError, f"The answer is not the JSON it should be: {why}", next_step=BROKEN_STEP)
 
     def split_page(self, field: str) -> JsonPage:
@@ -77,6 +83,11 @@ class ApiResponse:
         """
         with naming(self.error):
             return split_page(self.body, field)
+
+
+def is_success(status: int) -> bool:
+    """Whether a status comes with all that was asked for; 206 comes with a part."""
+    return 200 <= status < 300 and status != 206
 
 
 @contextmanager
@@ -92,24 +103,44 @@ def naming(error: ErrorBuilder, next_step: str = BROKEN_STEP) -> Iterator[None]:
 
 
 def status_error(answer: ApiResponse) -> UsageProviderError:
-    """Return what an error status means."""
+    """
+    Return what an error status means.
+
+    Fatal is only what the API itself says, in JSON: a gateway, a proxy or a maintenance page in its place passes.
+    """
     status, error = answer.status, answer.error
     details = {"status": status, "request_id": request_id(answer.headers)}
-    if status in {401, 403}:
-        said = "The API key was refused" if status == 401 else "The API key was refused or lacks a scope"
-        return error(AuthenticationError, said, next_step=_KEY_STEP, **details)
     if status == 429 or (status == 503 and read_retry_after(answer) is not None):
         return _rate_limit_error(answer, details)
     if 300 <= status < 400:
-        said = f"The API redirects to {_origin(answer.headers.get('Location', ''))}, which is not followed"
-        return error(ConfigurationError, said, next_step=URL_STEP, **details)
-    if status == 404:
+        return _redirect_error(answer, details)
+    if status in {401, 403} and not is_markup(answer.body):
+        said = "The API key was refused" if status == 401 else "The API key was refused or lacks a scope"
+        return error(AuthenticationError, said, next_step=_KEY_STEP, **details)
+    if status >= 500 or status in _PASSING:
+        return error(VendorUnavailableError, "The vendor could not answer", next_step="Try again later.", **details)
+    if not isinstance(answer.json(), dict):
+        return error(VendorUnavailableError, "Something answers in the API's place", next_step=_PLACE_STEP, **details)
+    if status in {404, 410}:
         step = f"{URL_STEP} If it is right, the account lacks this stream."
         return error(ConfigurationError, "The API has no such path", next_step=step, **details)
-    if status < 500 and status not in _PASSING:
-        step = "Check the parameters of the task against the vendor's documentation."
-        return error(RequestRejectedError, "The vendor rejected the request", next_step=step, **details)
-    return error(VendorUnavailableError, "The vendor could not answer", next_step="Try again later.", **details)
+    step = "Check the parameters of the task against the vendor's documentation."
+    return error(RequestRejectedError, "The vendor rejected the request", next_step=step, **details)
+
+
+def _redirect_error(answer: ApiResponse, details: dict[str, Any]) -> UsageProviderError:
+    """Tell an API that has moved, whose base URL must be changed, from a login or maintenance page."""
+    target = answer.headers.get("Location", "")
+    said = f"The API redirects to {_origin(target)}, which is not followed"
+    moved = answer.error(ConfigurationError, said, next_step=URL_STEP, **details)
+    if _path(target) == _path(moved.url or ""):
+        return moved
+    return answer.error(VendorUnavailableError, said, next_step=_PLACE_STEP, **details)
+
+
+def is_markup(body: bytes) -> bool:
+    """Whether a body begins as HTML or XML: a page for people, not the API's word."""
+    return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
 
 
 def _rate_limit_error(answer: ApiResponse, details: dict[str, Any]) -> UsageProviderError:
@@ -142,3 +173,10 @@ def _origin(url: str) -> str:
     except ValueError:
         return "an address that cannot be read"
     return f"{parts.scheme}://{parts.hostname}" if parts.hostname else "another path"
+
+
+def _path(url: str) -> str:
+    try:
+        return urlsplit(url).path.rstrip("/") or url
+    except ValueError:
+        return url

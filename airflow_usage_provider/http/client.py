@@ -7,6 +7,7 @@ total deadline; every retry a count and a cap. Errors name scheme, host and path
 from __future__ import annotations
 
 import logging
+import random
 import time
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -14,13 +15,13 @@ from typing import TYPE_CHECKING, Any
 import tenacity
 
 from airflow_usage_provider.exceptions import (
-    ConfigurationError,
     IncompleteSnapshotError,
+    InvalidBodyError,
     RateLimitedError,
     TransientError,
     UsageProviderError,
 )
-from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, request_id, status_error
+from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, is_markup, request_id, status_error
 from airflow_usage_provider.http.auth import BearerAuth, HeaderAuth
 from airflow_usage_provider.http.clock import SYSTEM_CLOCK
 from airflow_usage_provider.http.exchange import Exchange, Request, new_session
@@ -33,9 +34,9 @@ if TYPE_CHECKING:
     from airflow_usage_provider.http.connection import VendorConnection
 
 MAX_ATTEMPTS = 5
-MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_RETRY_AFTER = 600.0  # seconds; asked for more, the task fails and says when to try again
 _FIRST_PAUSE, _LONGEST_PAUSE = 1.0, 60.0
+_LEAST_WAIT = 1.0  # seconds, after a vendor has said that it is asked too often
 _TOLD_WAIT = 10.0  # seconds; a request that waited less for its turn is no news
 _BEARER = BearerAuth()
 _log = logging.getLogger(__name__)
@@ -106,19 +107,19 @@ class HttpClient:
         :param path: below the base URL, beginning with a slash.
         :param params: of the query; a value that is a list is sent repeatedly.
         :param body: sent as JSON.
-        :param expected: statuses beside 200 that the caller understands.
+        :param expected: statuses beside 200 and its like that the caller understands.
         :param attempts: how often to try; default: as often as the client does.
         :param waits: wait for a turn under the connection's rate; if not, and there is none, that is an error.
         :raises AuthenticationError: 401 or 403.
-        :raises ConfigurationError: a redirect or a 404: the base URL is wrong.
-        :raises RequestRejectedError: another 4xx.
+        :raises ConfigurationError: the API has moved, or says that it has no such path.
+        :raises RequestRejectedError: the API says another 4xx.
         :raises TransientError: it still failed after the last try.
         """
         request = self._request(method, path, params, body)
 
         def ask() -> ApiResponse:
             with self._open(request, path, stream, expected, seconds=self._seconds, waits=waits) as exchange:
-                return ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES), exchange.error)
+                return exchange.read_answer()
 
         answer = self.retrying(attempts=attempts)(ask)
         self.refuse_markup(answer.body, answer.status, path, stream=stream)
@@ -128,16 +129,16 @@ class HttpClient:
         """
         Refuse an answer that begins as HTML or XML.
 
-        :raises ConfigurationError: it does: something other than the API is at the base URL.
+        :raises InvalidBodyError: it does: something other than the API is at the base URL, for now or for ever.
         """
-        if body.lstrip()[:1] == b"<":
+        if is_markup(body):
             raise self.error(
-                ConfigurationError,
+                InvalidBodyError,
                 "The host answers HTML or XML, not JSON",
                 stream=stream,
                 status=status,
                 url=self.url(path),
-                next_step=URL_STEP,
+                next_step=f"{URL_STEP} If it is right, try again later.",
             )
 
     def stream(
@@ -186,10 +187,13 @@ class HttpClient:
 
     def _choose_pause(self, state: tenacity.RetryCallState) -> float:
         error = state.outcome.exception() if state.outcome else None
-        if isinstance(error, RateLimitedError) and error.retry_after is not None:
-            self._limiter.pause(error.retry_after)  # for every other request of the connection too
-            return error.retry_after
-        return tenacity.wait_random_exponential(multiplier=_FIRST_PAUSE, max=_LONGEST_PAUSE)(state)
+        step = min(_LONGEST_PAUSE, _FIRST_PAUSE * 2 ** (state.attempt_number - 1))
+        pause = random.uniform(step / 2, step)  # noqa: S311 - clients that failed together spread
+        if not isinstance(error, RateLimitedError):
+            return pause
+        pause = max(pause if error.retry_after is None else error.retry_after, _LEAST_WAIT)
+        self._limiter.pause(pause)  # for every other request of the connection too
+        return pause
 
     def _request(
         self, method: str, path: str, params: Mapping[str, Any] | None, body: Mapping[str, Any] | None
@@ -237,7 +241,7 @@ class HttpClient:
             stream,
             request_id(exchange.headers),
         )
-        if exchange.status == 206 or (exchange.status == 200 and "Content-Range" in exchange.headers):
+        if exchange.status == 206 or (exchange.is_success and "Content-Range" in exchange.headers):
             exchange.close()
             raise exchange.error(
                 IncompleteSnapshotError,
@@ -245,11 +249,9 @@ class HttpClient:
                 status=exchange.status,
                 next_step="Try again.",
             )
-        if exchange.status != 200 and exchange.status not in expected:
-            with exchange:
-                body = exchange.read(MAX_BODY_BYTES)
-            raise status_error(ApiResponse(exchange.status, exchange.headers, body, exchange.error))
-        return exchange
+        if exchange.is_success or exchange.status in expected:
+            return exchange
+        raise status_error(ApiResponse(exchange.status, exchange.headers, exchange.read_error(), exchange.error))
 
 
 def _limiter_of(vendor: str, connection: VendorConnection) -> RateLimiter:

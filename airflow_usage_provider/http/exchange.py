@@ -6,6 +6,7 @@ Texts of requests, urllib3 and sockets are never passed on: they hold URLs.
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self, cast
 
@@ -21,7 +22,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.http.answers import BROKEN_STEP, naming
+from airflow_usage_provider.http.answers import BROKEN_STEP, ApiResponse, is_success, naming
 from airflow_usage_provider.http.deadline import Deadline
 from airflow_usage_provider.http.framing import FramingError
 
@@ -35,7 +36,19 @@ if TYPE_CHECKING:
     from airflow_usage_provider.http.transport import WatchedAdapter
 
 CHUNK = 1024 * 1024
+MAX_BODY_BYTES = 256 * 1024 * 1024
+MAX_ERROR_BYTES = 64 * 1024
 _GZIP_WBITS = 31  # zlib's number for gzip
+_PACKED_PIECE = 64 * 1024
+_NO_ENCODINGS = {"", "identity", "aws-chunked"}  # some stores leave the last one on objects that have it no more
+_UNASKABLE = (
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.MissingSchema,
+    requests.exceptions.InvalidHeader,
+    urllib3.exceptions.LocationValueError,
+    UnicodeError,  # of a host's name
+)
 _FAILURES = (requests.RequestException, urllib3.exceptions.HTTPError, OSError, ValueError, zlib.error)
 
 
@@ -138,7 +151,6 @@ class Exchange:
         if refusal is not None:  # raised here, it has no context: what it came from holds the URL
             self._deadline.cancel()
             raise refusal
-        self._encoding = self.headers.get("Content-Encoding", "identity").strip().lower()
         # Whether the body's end is proven by a length or a chunk end; else it ends when the connection does.
         self.has_end: bool = cast("FramedResponse", self._response.raw._original_response).has_end
 
@@ -154,6 +166,11 @@ class Exchange:
     def status(self) -> int:
         """HTTP status."""
         return self._response.status_code
+
+    @property
+    def is_success(self) -> bool:
+        """Whether it comes with all that was asked for."""
+        return is_success(self.status)
 
     @property
     def headers(self) -> Mapping[str, str]:
@@ -189,21 +206,29 @@ class Exchange:
 
     def _decode(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Undo gzip, which was not asked for; nothing else is known. A stream must end where its body does."""
-        if self._encoding in {"", "identity"}:
+        encodings = [name.strip().lower() for name in self.headers.get("Content-Encoding", "").split(",")]
+        encodings = [name for name in encodings if name not in _NO_ENCODINGS]
+        if not encodings:
             yield from chunks
-            return
-        if self._encoding not in {"gzip", "x-gzip"}:
+        elif encodings in (["gzip"], ["x-gzip"]):
+            yield from self._inflate(chunks)
+        else:
             raise self.error(InvalidBodyError, "The body has an unknown content encoding", next_step="Try again.")
-        inflate = zlib.decompressobj(_GZIP_WBITS)
+
+    def _inflate(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
+        """Unpack members of gzip, of which there may be several (RFC 1952 2.2)."""
+        inflate, has_begun = zlib.decompressobj(_GZIP_WBITS), False
         for chunk in chunks:
-            pending = chunk
-            while pending:
-                if piece := inflate.decompress(pending, CHUNK):
-                    yield piece
-                pending = inflate.unconsumed_tail
-            if inflate.unused_data:
-                raise zlib.error
-        if not inflate.eof:
+            for start in range(0, len(chunk), _PACKED_PIECE):  # what is behind a member is copied with each
+                pending = chunk[start : start + _PACKED_PIECE]
+                while pending:
+                    if inflate.eof:
+                        inflate = zlib.decompressobj(_GZIP_WBITS)
+                    if piece := inflate.decompress(pending, CHUNK):
+                        yield piece
+                    has_begun = True
+                    pending = inflate.unconsumed_tail or inflate.unused_data
+        if has_begun and not inflate.eof:
             raise self.error(IncompleteSnapshotError, "The body's gzip stream ended early", next_step="Try again.")
 
     def naming(self, next_step: str = BROKEN_STEP) -> AbstractContextManager[None]:
@@ -225,6 +250,26 @@ class Exchange:
         self.close()
         return bytes(body)
 
+    def read_answer(self) -> ApiResponse:
+        """
+        Return an answer that must be whole, and close.
+
+        :raises InvalidBodyError: it is longer than an answer, or an error, ever is.
+        """
+        body = self.read(MAX_BODY_BYTES if self.is_success else MAX_ERROR_BYTES)
+        return ApiResponse(self.status, self.headers, body, self.error)
+
+    def read_error(self) -> bytes:
+        """Return the beginning of a body that explains an error status, as far as it comes, and close."""
+        body = bytearray()
+        with suppress(UsageProviderError):  # the status says enough
+            for chunk in self.iter_chunks():
+                body += chunk
+                if len(body) > MAX_ERROR_BYTES:
+                    break
+        self.close()
+        return bytes(body[:MAX_ERROR_BYTES])
+
     def close(self) -> None:
         """Give the connection back if its body was read, else close it."""
         self._deadline.cancel()
@@ -239,7 +284,7 @@ class Exchange:
                 f"The answer took longer than {self._deadline.seconds:.0f} s",
                 next_step="Try again; raise timeout or download_timeout in the connection's extra if it happens often.",
             )
-        if "CERTIFICATE_VERIFY_FAILED" in str(cause):
+        if "CERTIFICATE_VERIFY_FAILED" in str(cause) and "not yet valid" not in str(cause):
             return self.error(
                 ConfigurationError,
                 "The server's TLS certificate is not trusted",
@@ -259,7 +304,7 @@ class Exchange:
             )
         if isinstance(failure, zlib.error):
             return self.error(InvalidBodyError, "The body's content encoding is broken", next_step="Try again.")
-        if isinstance(failure, ValueError):
+        if isinstance(failure, _UNASKABLE):
             return self.error(
                 ConfigurationError, "The URL cannot be requested", next_step="Check the connection's host."
             )

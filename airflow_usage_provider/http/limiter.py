@@ -39,7 +39,19 @@ class RateLimiter:
         self._paused_until = float("-inf")
 
     def wait(self) -> float:
-        """Sleep until a request may start; return the seconds slept."""
+        """Sleep until a request may start, longer if the vendor asks to wait meanwhile; return the seconds slept."""
+        begun, start = self._reserve()
+        slept = 0.0
+        while start > begun:
+            self._sleep(start - begun)
+            slept += start - begun
+            if self._paused_until <= start:
+                break
+            begun, start = self._reserve()
+        return slept
+
+    def _reserve(self) -> tuple[float, float]:
+        """Return the time, and when the next request may start."""
         with self._lock:
             now = self._clock()
             start = max(now, self._paused_until)
@@ -47,9 +59,7 @@ class RateLimiter:
                 if len(self._starts) == self._starts.maxlen:
                     start = max(start, self._starts[0] + _WINDOW)
                 self._starts.append(start)
-        if start > now:
-            self._sleep(start - now)
-        return start - now
+        return now, start
 
     def try_start(self) -> float:
         """Start a request if one may start now, and return 0; else the seconds until one may."""

@@ -80,8 +80,12 @@ KEYWORDSAI = [
     Fault("key without the scope", "error=403", "AuthenticationError", 1),
     Fault("request rejected", "error=422", "RequestRejectedError", 1),
     Fault("wrong host: no such path", "error=404", "ConfigurationError", 1),
-    Fault("wrong host: a web page", "body=html", "ConfigurationError", 1),
-    Fault("redirect", "redirect=other", "ConfigurationError", 1),
+    Fault("a gateway in its place, for a while", "error=404-text;error_times=2", ARCHIVED, 3),
+    Fault("a gateway in its place", "error=404-text", "VendorUnavailableError", 5),
+    Fault("a web page in its place", "body=html", "InvalidBodyError", 1),
+    Fault("redirect: the API has moved", "redirect=other", "ConfigurationError", 1),
+    Fault("redirect to a login or maintenance page", "redirect=login", "VendorUnavailableError", 5),
+    Fault("interim answers before the answer", "interim=3", ARCHIVED, 1),
     Fault("too many requests, for a while", "error=429;error_times=2", ARCHIVED, 3),
     Fault("too many requests, for ever", "error=429", "RateLimitedError", 5),
     Fault("told to wait more than ten minutes", "error=429;retry_after=700", "RateLimitedError", 1),
@@ -97,6 +101,16 @@ KEYWORDSAI = [
     Fault("an empty page among others", "users=120;empty_page=2", "IncompleteSnapshotError", 1, task=PAGES),
     Fault("`next` points back", "users=120;next=loop", "IncompleteSnapshotError", 1, task=PAGES),
     Fault("no `next`, 404 behind the end", "users=120;next=missing;past_end=404", ARCHIVED, 1, task=PAGES),
+    Fault(
+        "page 2 not found, says the vendor",
+        "users=120;error=404;error_page=2",
+        "IncompleteSnapshotError",
+        2,
+        task=PAGES,
+    ),
+    Fault("page 2 not found, says a gateway", "users=120;gateway_page=2", "IncompleteSnapshotError", 2, task=PAGES),
+    Fault("fewer users than `total_users`", "missing=1", "IncompleteSnapshotError", 1),
+    Fault("a user twice, with other figures", "users=40;twice=1", ARCHIVED, 1),
     Fault("users move between pages, once", "users=120;drift=delete;drift_times=1", ARCHIVED, 2, task=PAGES),
     Fault("users move all the time", "users=120;drift=delete", "ListingChangedError", 5, task=PAGES),
     Fault("no users", "empty=1", EMPTY, 1),
@@ -104,6 +118,10 @@ KEYWORDSAI = [
 LANGDOCK = [
     Fault("wrong key", "bad_key=401", "AuthenticationError", 1),
     Fault("wrong host: no such path", "error=404-other", "ConfigurationError", 1),
+    Fault("a gateway in its place", "error=404-text", "VendorUnavailableError", 1),
+    Fault("201 in place of 200", "created=1", ARCHIVED, 1),
+    Fault("interim answers before the answer", "interim=3", ARCHIVED, 1),
+    Fault("an answer that says it is of another day", "date_range=day_before", "IncompleteSnapshotError", 1),
     Fault("request rejected", "error=400", "RequestRejectedError", 1),
     Fault("more rows than the vendor exports", "error=400-too-large", "ExportTooLargeError", 1),
     Fault("too many requests", "error=429", "RateLimitedError", 5),
@@ -112,9 +130,10 @@ LANGDOCK = [
     Fault("no download URL", "no_url=1", "IncompleteSnapshotError", 1),
     Fault("signed URL late", "ready_after_requests=2", ARCHIVED, 3),
     Fault("signed URL expired", "download=403", "DownloadExpiredError", 5),
+    Fault("signed URL expired, under status 400", "download=400;download_times=2", ARCHIVED, 3),
     Fault("download fails, for a while", "download=500;download_times=2", ARCHIVED, 3),
     Fault("download fails", "download=500", "VendorUnavailableError", 5),
-    Fault("download redirects in circles", "download=redirect_loop", "ConfigurationError", 4),
+    Fault("download redirects in circles", "download=redirect_loop", "DownloadExpiredError", 20),
     Fault("download cut", "download=cut", "IncompleteSnapshotError", 1),
     Fault("download cut, in chunks", "download=cut_chunked", "IncompleteSnapshotError", 1),
     Fault("download cut, its length unknown", "download=cut_close", "IncompleteSnapshotError", 1),
@@ -129,6 +148,11 @@ S3 = [
     Fault("wrong AWS key", "", "ArchiveAccessError", 0, s3={"password": "wrong"}),
     Fault("bucket may only be read", "", "ArchiveAccessError", 1, s3={"login": "reader", "password": "readersecret"}),
     Fault("S3 away", "", "ArchiveUnavailableError", 0, s3={"endpoint_url": "dead"}),
+    Fault("store knows no checksums", "", "ArchiveAccessError", 1, s3={"writes": "501 NotImplemented"}),
+    Fault("store knows no checksums, as 400", "", "ArchiveAccessError", 1, s3={"writes": "400 InvalidArgument"}),
+    Fault("store takes only so much at once", "", "ArchiveUnavailableError", 1, s3={"writes": "503 SlowDown"}),
+    Fault("a code nobody knows", "", "ArchiveUnavailableError", 1, s3={"writes": "400 Novelty"}),
+    Fault("the role's keys have expired", "", "ArchiveUnavailableError", 1, s3={"writes": "400 ExpiredToken"}),
 ]
 TASKS = [
     Fault(
@@ -168,12 +192,18 @@ def waits(monkeypatch):
 
 
 @pytest.fixture
-def break_s3(set_connection, s3_server, dead_url):
-    """Change the AWS connection."""
+def break_s3(set_connection, s3_server, dead_url, canned_server, canned):
+    """Change the AWS connection; ``writes`` leads to a store without objects that answers so to what is written."""
 
     def _break(changes: dict[str, str]) -> None:
+        endpoint_url = dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url
+        if "writes" in changes:
+            status, code = changes["writes"].split()
+            nothing = canned(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+            error = canned(int(status), f"<Error><Code>{code}</Code></Error>".encode())
+            endpoint_url = canned_server([nothing, nothing, error]).url
         extra = {
-            "endpoint_url": dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url,
+            "endpoint_url": endpoint_url,
             "region_name": "us-east-1",
             "config_kwargs": {"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}},
         }

@@ -2,22 +2,30 @@
 
 from __future__ import annotations
 
+import gzip
+import tracemalloc
 from collections.abc import Callable, Iterator
 from datetime import date
 from typing import Any
 
 import pytest
 
-from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError, RateLimitedError
+from airflow_usage_provider.exceptions import (
+    AuthenticationError,
+    IncompleteSnapshotError,
+    InvalidBodyError,
+    RateLimitedError,
+    UsageProviderError,
+    VendorUnavailableError,
+)
 from airflow_usage_provider.http import client as http
-from airflow_usage_provider.http import download, exchange
+from airflow_usage_provider.http import download, exchange, framing
 from airflow_usage_provider.models import UsageWindow
 from airflow_usage_provider.records import csv as csv_records
 from airflow_usage_provider.records import json as json_records
 from airflow_usage_provider.records import walk
 from airflow_usage_provider.vendors.keywordsai import api as keywordsai
 from airflow_usage_provider.vendors.keywordsai import streams as keywordsai_users
-from airflow_usage_provider.vendors.langdock import api as langdock
 
 MIB = 1024 * 1024
 WINDOW = UsageWindow(date(2026, 11, 20))
@@ -40,8 +48,10 @@ def client_to(connect: Any, client_options: dict[str, Any]) -> Iterator[Callable
     ("module", "name", "value"),
     [
         (http, "MAX_ATTEMPTS", 5),
-        (http, "MAX_BODY_BYTES", 256 * MIB),
-        (langdock, "MAX_BODY_BYTES", 256 * MIB),
+        (exchange, "MAX_BODY_BYTES", 256 * MIB),
+        (exchange, "MAX_ERROR_BYTES", 64 * 1024),
+        (framing, "MAX_INTERIM", 64),
+        (json_records, "MAX_VALUES", 1_000_000),
         (http, "MAX_RETRY_AFTER", 600),
         (download, "MAX_REDIRECTS", 3),
         (exchange, "CHUNK", MIB),
@@ -54,20 +64,54 @@ def test_a_bound_has_the_value_that_is_promised(module: Any, name: str, value: i
     assert getattr(module, name) == value
 
 
-@pytest.mark.parametrize("status", [200, 400, 500])
-def test_an_answer_of_any_status_has_a_greatest_length(
+@pytest.mark.parametrize("status", [200, 201, 404])
+def test_an_answer_has_a_greatest_length(
     client_to: Any, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch, status: int
 ) -> None:
-    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
+    for name in ("MAX_BODY_BYTES", "MAX_ERROR_BYTES"):
+        monkeypatch.setattr(exchange, name, 1000)
     client = client_to(base_url=canned_server([canned(status, b"1" * 1001)]).url)
     with pytest.raises(InvalidBodyError, match="longer than 1000 bytes"):
-        client.request("GET", "/", stream="users")
+        client.request("GET", "/", stream="users", expected=(404,))
+
+
+@pytest.mark.parametrize(
+    ("status", "kind"), [(401, AuthenticationError), (429, RateLimitedError), (500, VendorUnavailableError)]
+)
+def test_an_error_is_worth_64_kib_however_small_it_was_packed(
+    client_to: Any, canned_server: Any, canned: Any, fake_time: Any, status: int, kind: type[UsageProviderError]
+) -> None:
+    bomb = gzip.compress(b"[" + b"[],{}," * 4_000_000 + b"1]")
+    client = client_to(base_url=canned_server([canned(status, bomb, {"Content-Encoding": "gzip"})]).url)
+    tracemalloc.start()
+    try:
+        with pytest.raises(kind):
+            client.request("GET", "/", stream="users", attempts=1)
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
+
+
+def test_an_answer_of_more_values_than_are_ever_meant_is_not_parsed(
+    client_to: Any, canned_server: Any, canned: Any
+) -> None:
+    server = canned_server([canned(200, b'{"results": [' + b"[],{}," * 1_000_000 + b"1]}")])
+    answer = client_to(base_url=server.url).request("GET", "/", stream="users")
+    tracemalloc.start()
+    try:
+        assert answer.json() is None
+        for read in (answer.read_json, lambda: answer.split_page("results")):
+            with pytest.raises(InvalidBodyError, match="values"):
+                read()
+        assert tracemalloc.get_traced_memory()[1] < 20_000_000
+    finally:
+        tracemalloc.stop()
 
 
 def test_an_answer_of_the_greatest_length_is_read(
     client_to: Any, canned_server: Any, canned: Any, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(http, "MAX_BODY_BYTES", 1000)
+    monkeypatch.setattr(exchange, "MAX_BODY_BYTES", 1000)
     client = client_to(base_url=canned_server([canned(200, b"1" * 1000)]).url)
     assert len(client.request("GET", "/", stream="users").body) == 1000
 

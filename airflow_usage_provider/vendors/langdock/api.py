@@ -18,15 +18,16 @@ from airflow_usage_provider.exceptions import (
     RequestRejectedError,
     UsageProviderError,
 )
-from airflow_usage_provider.http.answers import ApiResponse, request_id
-from airflow_usage_provider.http.client import MAX_BODY_BYTES, HttpClient
-from airflow_usage_provider.http.download import Downloader
+from airflow_usage_provider.http.answers import request_id, status_error
+from airflow_usage_provider.http.client import HttpClient
+from airflow_usage_provider.http.download import Downloader, SignedUrl
 from airflow_usage_provider.models import UsageWindow, load_zone
 from airflow_usage_provider.vendors.langdock.ranges import find_oldest_date, is_of_another_day
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
+    from airflow_usage_provider.http.answers import ApiResponse
     from airflow_usage_provider.http.connection import VendorConnection
     from airflow_usage_provider.http.exchange import Exchange
 
@@ -168,7 +169,7 @@ class Langdock:
             attempts=attempts,
             waits=waits,
         )
-        if answer.status != 200:
+        if not answer.is_success:
             self._explain(answer, query)
             return Export(record_count=0, request_id=request_id(answer.headers))
         export = _read_export(answer)
@@ -210,7 +211,7 @@ class Langdock:
             return None
         if export.download_url is None:
             return False
-        self.downloader.probe(export.download_url, stream=query.stream)
+        self.downloader.probe(SignedUrl(export.download_url), stream=query.stream)
         return True
 
     def open_json(self, query: ExportQuery) -> Exchange | None:
@@ -218,23 +219,17 @@ class Langdock:
         exchange = self.http.stream("POST", query.path, stream=query.stream, body=query.body, expected=_EXPLAINED)
         if exchange.status == 200:
             return exchange
-        self._explain(
-            ApiResponse(exchange.status, exchange.headers, exchange.read(MAX_BODY_BYTES), exchange.error), query
-        )
+        self._explain(exchange.read_answer(), query)
         return None
 
     def _explain(self, answer: ApiResponse, query: ExportQuery) -> None:
         """Return if the answer says that there is no data, raise what else it says."""
+        if not isinstance(answer.json(), dict):
+            raise status_error(answer)
         if answer.status == 404:
             if "no data found" in _error_text(answer):
                 return
-            raise self._error(
-                ConfigurationError,
-                "The API has no such export",
-                query,
-                status=404,
-                next_step=_PATH_STEP,
-            )
+            raise self._error(ConfigurationError, "The API has no such export", query, status=404, next_step=_PATH_STEP)
         if "too large" in _error_text(answer):
             raise self._error(
                 ExportTooLargeError,

@@ -18,6 +18,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
+from airflow_usage_provider.http.download import SignedUrl
 from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.records.csv import CsvRecordCounter
 from airflow_usage_provider.records.json import iter_records
@@ -115,7 +116,7 @@ class LangdockExport:
                     self._refuse(f"The vendor announces {export.record_count} records and no download URL")
                 return export, None
             download = http.retrying(VendorUnavailableError, RateLimitedError)(
-                self._vendor.downloader.open, export.download_url, stream=stream
+                self._vendor.downloader.open, SignedUrl(export.download_url), stream=stream
             )
             length = download.headers.get("Content-Length", "")
             size = length if length.isdecimal() else "an unknown number of"

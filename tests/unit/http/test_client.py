@@ -67,7 +67,7 @@ STATUSES = [
     ("error=422", RequestRejectedError, 422, 1),
     ("error=404", ConfigurationError, 404, 1),
     ("redirect=other", ConfigurationError, 307, 1),
-    ("body=html", ConfigurationError, 200, 1),
+    ("body=html", InvalidBodyError, 200, 1),
     ("error=500", VendorUnavailableError, 500, MAX_ATTEMPTS),
     ("error=502-html", VendorUnavailableError, 502, MAX_ATTEMPTS),
     ("error=503;retry_after_in=neither", VendorUnavailableError, 503, MAX_ATTEMPTS),
@@ -109,6 +109,77 @@ def test_a_status_that_passes_is_tried_again(
     assert caught.value.request_id == "req-7"
 
 
+HTML = b"<html><h1>Back soon</h1></html>"
+
+
+@pytest.mark.parametrize(
+    ("status", "body"),
+    [
+        *[(404, b"404 page not found\n"), (404, HTML), (404, b""), (410, HTML), (400, HTML), (400, b""), (403, HTML)],
+        *[(401, b"\xef\xbb\xbf \n<!doctype html>"), (413, HTML), (405, b"no"), (407, b""), (422, b"null")],
+        *[(409, b'{"detail": "busy"}'), (421, b"{}"), (423, b"{}"), (418, b"[]"), (502, HTML), (503, HTML), (520, b"")],
+        *[(400, b'{"detail": "cut'), (400, b'{"detail": "' + b"x" * 70_000 + b'"}')],
+    ],
+)
+def test_what_stands_in_the_apis_place_passes(
+    client_to: ClientMaker, canned_server: Any, canned: Any, status: int, body: bytes
+) -> None:
+    server = canned_server([canned(status, body), canned()])
+    assert get(client_to(settings={"base_url": server.url})).status == 200
+    server.answers = [canned(status, body)]
+    with pytest.raises(VendorUnavailableError) as caught:
+        get(client_to(settings={"base_url": server.url}))
+    assert (caught.value.status, caught.value.stream, bool(caught.value.next_step)) == (status, "users", True)
+
+
+@pytest.mark.parametrize("status", [400, 402, 405, 413, 415, 422, 451])
+def test_what_the_api_itself_refuses_is_fatal(
+    client_to: ClientMaker, canned_server: Any, canned: Any, status: int
+) -> None:
+    server = canned_server([canned(status, b'{"detail": "no"}')])
+    with pytest.raises(RequestRejectedError):
+        get(client_to(settings={"base_url": server.url}))
+    assert len(server.requests) == 1
+
+
+@pytest.mark.parametrize("status", [301, 302, 303, 307, 308])
+@pytest.mark.parametrize(
+    ("target", "kind"),
+    [
+        ("https://api.example.com/api/users/?page=1", ConfigurationError),
+        ("https://api.example.com/api/users", ConfigurationError),
+        ("/api/users/", ConfigurationError),
+        ("https://login.example.com/", VendorUnavailableError),
+        ("https://status.example.com", VendorUnavailableError),
+        ("/maintenance", VendorUnavailableError),
+        ("http://[broken", VendorUnavailableError),
+        ("", VendorUnavailableError),
+    ],
+)
+def test_an_api_that_has_moved_is_told_from_a_page_that_stands_in_for_it(
+    client_to: ClientMaker, canned_server: Any, canned: Any, status: int, target: str, kind: type[UsageProviderError]
+) -> None:
+    server = canned_server([canned(status, b"", {"Location": target})])
+    with pytest.raises(kind, match=r"redirects to .*, which is not followed"):
+        get(client_to(settings={"base_url": server.url}))
+
+
+@pytest.mark.parametrize("status", [200, 201, 202, 203, 299])
+def test_every_answer_of_success_is_one(client_to: ClientMaker, canned_server: Any, canned: Any, status: int) -> None:
+    client = client_to(settings={"base_url": canned_server([canned(status, b'{"a": 1}')]).url})
+    assert client.request("POST", "/", stream="users", body={}).read_json() == {"a": 1}
+    with client.stream("POST", "/", stream="users", body={}) as exchange:
+        assert exchange.read(100) == b'{"a": 1}'
+
+
+def test_an_error_whose_body_does_not_come_is_that_of_its_status(
+    client_to: ClientMaker, canned_server: Any, canned: Any
+) -> None:
+    cut = canned(401, b"{", {"Content-Length": "100", "Connection": "close"}, has_length=False)
+    with pytest.raises(AuthenticationError):
+        get(client_to(settings={"base_url": canned_server([cut]).url}))
+
+
 def test_a_fault_that_heals_is_not_noticed(client_to: ClientMaker, sandbox: Any, fake_time: Any) -> None:
     assert get(client_to("sk-acme;error=500;error_times=3")).status == 200
     assert len(sandbox.requests) == 4
@@ -119,8 +190,19 @@ def test_pauses_grow_within_a_cap(client_to: ClientMaker, fake_time: Any) -> Non
     with pytest.raises(VendorUnavailableError):
         get(client_to("sk-acme;error=500", max_attempts=20))
     assert len(fake_time.slept) == 19
-    assert all(0 <= pause <= min(60, 2**n) for n, pause in enumerate(fake_time.slept))
-    assert max(fake_time.slept) > 4
+    assert all(min(60, 2**n) / 2 <= pause <= min(60, 2**n) for n, pause in enumerate(fake_time.slept))
+
+
+@pytest.mark.parametrize(
+    "switches", ["retry_after_in=neither", "retry_after=0", "retry_after=0.01;retry_after_in=body"]
+)
+def test_after_too_many_requests_a_pause_is_a_second_at_least(
+    client_to: ClientMaker, fake_time: Any, switches: str
+) -> None:
+    with pytest.raises(RateLimitedError):
+        get(client_to(f"sk-acme;error=429;{switches}"))
+    assert len(waits(fake_time.slept)) == MAX_ATTEMPTS - 1
+    assert min(waits(fake_time.slept)) >= 1
 
 
 def test_one_attempt_is_one_request(client_to: ClientMaker, sandbox: Any, fake_time: Any) -> None:

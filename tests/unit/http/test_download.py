@@ -17,12 +17,12 @@ from airflow_usage_provider.exceptions import (
     ConfigurationError,
     DownloadExpiredError,
     IncompleteSnapshotError,
+    InvalidBodyError,
     RateLimitedError,
-    RequestRejectedError,
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.http.download import MAX_REDIRECTS, Downloader
+from airflow_usage_provider.http.download import MAX_REDIRECTS, Downloader, SignedUrl
 
 Maker = Callable[..., Downloader]
 
@@ -50,7 +50,7 @@ def downloader(connect: Any) -> Iterator[Maker]:
 
 
 def fetch(downloader: Downloader, url: str) -> bytes:
-    with downloader.open(url, stream="users") as exchange:
+    with downloader.open(SignedUrl(url), stream="users") as exchange:
         return b"".join(exchange.iter_chunks())
 
 
@@ -79,7 +79,7 @@ def test_a_part_of_the_file_is_not_taken_for_all_of_it(
 ) -> None:
     server = canned_server([canned(status, b"a\n", headers)])
     with pytest.raises(IncompleteSnapshotError, match="a part of the file"):
-        downloader().open(server.url, stream="users")
+        downloader().open(SignedUrl(server.url), stream="users")
 
 
 def test_no_log_of_the_libraries_holds_the_url(
@@ -93,7 +93,7 @@ def test_no_log_of_the_libraries_holds_the_url(
 
 def test_a_probe_asks_for_one_byte(downloader: Maker, canned_server: Any, canned: Any) -> None:
     server = canned_server([canned(206, b"a")])
-    downloader().probe(server.url, stream="users")
+    downloader().probe(SignedUrl(server.url), stream="users")
     assert server.requests[0][1]["range"] == "bytes=0-0"
 
 
@@ -102,7 +102,7 @@ def test_a_probe_does_not_read_a_body_that_ignores_the_range(
 ) -> None:
     server = canned_server([canned(200, bytes(50_000_000))])
     begun = time.monotonic()
-    downloader().probe(server.url, stream="users")
+    downloader().probe(SignedUrl(server.url), stream="users")
     assert time.monotonic() - begun < 1
 
 
@@ -114,7 +114,13 @@ def test_a_probe_does_not_read_a_body_that_ignores_the_range(
         (404, DownloadExpiredError),
         (410, DownloadExpiredError),
         (429, RateLimitedError),
-        (400, RequestRejectedError),
+        (400, DownloadExpiredError),
+        (413, DownloadExpiredError),
+        (451, DownloadExpiredError),
+        (408, VendorUnavailableError),
+        (201, VendorUnavailableError),
+        (204, VendorUnavailableError),
+        (304, VendorUnavailableError),
         (500, VendorUnavailableError),
         (503, VendorUnavailableError),
     ],
@@ -131,12 +137,29 @@ def test_each_status_has_its_error(
     server = canned_server([canned(status, f"<Error>{canary}</Error>".encode())])
     for ask in (downloader().open, downloader().probe):
         with pytest.raises(kind) as caught:
-            ask(server.url + secret, stream="users")
+            ask(SignedUrl(server.url + secret), stream="users")
         error = caught.value
         assert type(error) is kind
         assert (error.status, error.stream, error.url) == (status, "users", "http://127.0.0.1")
         assert canary not in str(error) + repr(error) + str(pickle.dumps(error))
         assert canary not in "".join(traceback.format_exception(error))
+
+
+@pytest.mark.parametrize(
+    "code", ["ExpiredToken", "ExpiredRequest", "RequestTimeTooSkewed", "AuthorizationHeaderMalformed"]
+)
+def test_a_url_that_a_store_calls_expired_under_400_does_not_serve(
+    downloader: Maker, canned_server: Any, canned: Any, code: str
+) -> None:
+    server = canned_server([canned(400, f"<Error><Code>{code}</Code></Error>".encode())])
+    with pytest.raises(DownloadExpiredError):
+        fetch(downloader(), server.url)
+
+
+def test_an_empty_object_answers_a_probe_with_416_and_is_there(
+    downloader: Maker, canned_server: Any, canned: Any
+) -> None:
+    downloader().probe(SignedUrl(canned_server([canned(416, b"")]).url), stream="users")
 
 
 def test_redirects_are_followed_a_few_times(canary: str, downloader: Maker, canned_server: Any, canned: Any) -> None:
@@ -145,8 +168,8 @@ def test_redirects_are_followed_a_few_times(canary: str, downloader: Maker, cann
     assert fetch(downloader(), server.url) == b"a\n"
     assert len(server.requests) == MAX_REDIRECTS + 1
     server.answers = [hop]
-    with pytest.raises(ConfigurationError, match=f"more than {MAX_REDIRECTS} times") as caught:
-        downloader().open(server.url, stream="users")
+    with pytest.raises(DownloadExpiredError, match=f"more than {MAX_REDIRECTS} times") as caught:
+        downloader().open(SignedUrl(server.url), stream="users")
     assert len(server.requests) == 2 * (MAX_REDIRECTS + 1)
     assert canary not in "".join(traceback.format_exception(caught.value))
 
@@ -156,15 +179,24 @@ def test_a_redirect_keeps_the_rules_of_the_first_url(
 ) -> None:
     for target in ("file:///etc/passwd", "ftp://files.example.com/x", "https:///x", "https://user@files.example.com/"):
         server = canned_server([canned(302, b"", {"Location": target})])
-        with pytest.raises(ConfigurationError):
-            downloader().open(server.url, stream="users")
+        with pytest.raises(InvalidBodyError, match="cannot be read"):
+            downloader().open(SignedUrl(server.url), stream="users")
 
 
-@pytest.mark.parametrize("url", ["http://8.8.8.8", "ftp://8.8.8.8", "//8.8.8.8", "8.8.8.8", ""])
-def test_a_url_without_tls_is_refused_unless_allowed(canary: str, downloader: Maker, url: str) -> None:
+def test_a_url_without_tls_is_refused_unless_allowed(canary: str, downloader: Maker) -> None:
     with pytest.raises(ConfigurationError, match=r"not https.*allow_insecure_download") as caught:
-        downloader(allow_insecure_download=False).open(f"{url}/{canary}", stream="users")
+        downloader(allow_insecure_download=False).open(SignedUrl(f"http://8.8.8.8/{canary}"), stream="users")
     assert canary not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["ftp://8.8.8.8", "//8.8.8.8", "8.8.8.8", "", "https:///x", "https://u@8.8.8.8", "https://a..b", "https://[::1"],
+)
+def test_what_is_no_url_is_the_vendors_fault_and_passes(canary: str, downloader: Maker, url: str) -> None:
+    with pytest.raises(InvalidBodyError, match="cannot be read") as caught:
+        downloader().open(SignedUrl(f"{url}/{canary}"), stream="users")
+    assert canary not in "".join(traceback.format_exception(caught.value))
 
 
 @pytest.mark.parametrize(
@@ -187,7 +219,7 @@ def test_a_private_address_is_refused_before_it_is_asked(
         with pytest.raises(
             ConfigurationError, match=r"loopback, private or link-local.*allow_private_download"
         ) as caught:
-            downloader(allow_private_download=False).open(f"{scheme}://{host}{secret}", stream="users")
+            downloader(allow_private_download=False).open(SignedUrl(f"{scheme}://{host}{secret}"), stream="users")
         assert canary not in str(caught.value)
 
 
@@ -198,7 +230,7 @@ def test_a_name_of_a_private_address_is_refused(
     server = canned_server()
     url = server.url.replace("127.0.0.1", host) + secret
     with pytest.raises(UsageProviderError) as caught:
-        downloader(allow_private_download=False).open(url, stream="users")
+        downloader(allow_private_download=False).open(SignedUrl(url), stream="users")
     assert server.requests == []
     assert canary not in "".join(traceback.format_exception(caught.value))
     if host == "localhost":
@@ -221,7 +253,9 @@ def test_no_socket_is_opened_to_an_address_that_downloads_may_not_reach(
     downloader: Maker, listener: socket.socket, host: str, scheme: str
 ) -> None:
     with pytest.raises(ConfigurationError, match="allow_private_download"):
-        downloader(allow_private_download=False).open(f"{scheme}://{host}:{listener.getsockname()[1]}/", stream="users")
+        downloader(allow_private_download=False).open(
+            SignedUrl(f"{scheme}://{host}:{listener.getsockname()[1]}/"), stream="users"
+        )
     with pytest.raises(BlockingIOError):
         listener.accept()
 
@@ -237,10 +271,9 @@ def test_a_name_is_resolved_once_and_refused_for_any_of_its_addresses(
         return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port)) for address in [*others, "127.0.0.1"]]
 
     monkeypatch.setattr(socket, "getaddrinfo", resolve)
+    url = SignedUrl(f"http://files.example.com:{listener.getsockname()[1]}/f.csv")
     with pytest.raises(ConfigurationError, match=r"files\.example\.com is at a loopback"):
-        downloader(allow_private_download=False).open(
-            f"http://files.example.com:{listener.getsockname()[1]}/f.csv", stream="users"
-        )
+        downloader(allow_private_download=False).open(url, stream="users")
     assert asked == ["files.example.com"]
     with pytest.raises(BlockingIOError):
         listener.accept()
@@ -267,7 +300,7 @@ def test_a_redirect_to_a_private_address_is_refused(downloader: Maker, canned_se
     inner = canned_server()
     outer = canned_server([canned(302, b"", {"Location": inner.url.replace("127.0.0.1", "localhost")})])
     with pytest.raises(ConfigurationError, match="loopback"):
-        downloader(allow_private_download=False).open(outer.url, stream="users")
+        downloader(allow_private_download=False).open(SignedUrl(outer.url), stream="users")
     assert inner.requests == outer.requests == []
 
 
@@ -278,7 +311,7 @@ def test_a_url_that_cannot_be_read_is_refused_in_one_sentence(canary: str, downl
         f"https://{'a' * 300}.example.com/{canary}",
     ):
         with pytest.raises(UsageProviderError) as caught:
-            downloader().open(url, stream="users")
+            downloader().open(SignedUrl(url), stream="users")
         assert canary not in "".join(traceback.format_exception(caught.value))
 
 

@@ -113,7 +113,42 @@ def test_gzip_is_unpacked_though_nobody_asked_for_it(ask: Ask, canned_server: Se
         assert exchange.read(10) == b"abc"
 
 
-@pytest.mark.parametrize("encoding", ["br", "deflate", "gzip, gzip"])
+@pytest.mark.parametrize("encoding", ["aws-chunked", "identity", "AWS-Chunked, identity", ""])
+def test_an_encoding_that_changes_nothing_is_none(
+    ask: Ask, canned_server: ServerMaker, canned: Any, encoding: str
+) -> None:
+    server = canned_server([canned(body=b"a,b\n1,2\n", headers={"Content-Encoding": encoding})])
+    with ask(server.url) as exchange:
+        assert exchange.read(100) == b"a,b\n1,2\n"
+    server.answers = [canned(body=gzip.compress(b"abc"), headers={"Content-Encoding": f"gzip,{encoding}"})]
+    with ask(server.url) as exchange:
+        assert exchange.read(100) == b"abc"
+
+
+def test_gzip_may_have_several_members(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
+    pieces = [b"a,b\n", b"", b"1,2\n" * 100_000, b"3,4\n"]
+    body = b"".join(map(gzip.compress, pieces))
+    server = canned_server([canned(body=body, headers={"Content-Encoding": "gzip"})])
+    with ask(server.url) as exchange:
+        assert exchange.read(1_000_000) == b"".join(pieces)
+    for broken, kind in (
+        (body + b"junk", InvalidBodyError),
+        (body + bytes(512), InvalidBodyError),
+        (body[:-9], IncompleteSnapshotError),
+        (body + b"\x1f\x8b", IncompleteSnapshotError),
+    ):
+        server.answers = [canned(body=broken, headers={"Content-Encoding": "gzip"})]
+        with ask(server.url) as exchange, pytest.raises(kind):
+            exchange.read(1_000_000)
+
+
+def test_many_small_members_take_no_more_than_their_time(ask: Ask, canned_server: ServerMaker, canned: Any) -> None:
+    server = canned_server([canned(body=gzip.compress(b"") * 100_000, headers={"Content-Encoding": "gzip"})])
+    with ask(server.url) as exchange:
+        assert exchange.read(10) == b""
+
+
+@pytest.mark.parametrize("encoding", ["br", "zstd", "deflate", "gzip, gzip", "aws-chunked, br"])
 def test_a_content_encoding_nobody_knows_is_an_invalid_body(
     ask: Ask, canned_server: ServerMaker, canned: Any, encoding: str
 ) -> None:

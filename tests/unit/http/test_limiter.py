@@ -68,3 +68,16 @@ def test_one_connection_has_one_limiter_in_the_process() -> None:
     assert shared_limiter("v", "a", 60) is shared_limiter("v", "a", 60)
     others = [shared_limiter("v", "a", 60), shared_limiter("w", "a", 60), shared_limiter("v", "b", 60)]
     assert len({id(limiter) for limiter in [*others, shared_limiter("v", "a", 61)]}) == 4
+
+
+def test_a_request_that_sleeps_for_its_turn_heeds_a_wait_that_is_asked_for_meanwhile(fake_time: Any) -> None:
+    def sleep(seconds: float) -> None:
+        if not fake_time.slept:
+            limiter.pause(100)
+        fake_time.sleep(seconds)
+
+    limiter = RateLimiter(1, clock=fake_time.clock, sleep=sleep)
+    limiter.wait()
+    asked = fake_time.now
+    assert limiter.wait() >= 100
+    assert fake_time.now >= asked + 100

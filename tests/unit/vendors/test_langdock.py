@@ -397,9 +397,14 @@ def test_a_download_host_that_fails_is_asked_again_and_then_unavailable(langdock
         export(langdock("download=500"))
 
 
-@pytest.mark.parametrize("switches", ["download=redirect_loop", "download=redirect_private"])
-def test_a_redirect_that_leads_nowhere_good_is_refused(langdock: Connect, sandbox: Any, switches: str) -> None:
-    with pytest.raises(ConfigurationError):
+@pytest.mark.parametrize(
+    ("switches", "kind"),
+    [("download=redirect_loop", DownloadExpiredError), ("download=redirect_private", ConfigurationError)],
+)
+def test_a_redirect_that_leads_nowhere_good_is_refused(
+    langdock: Connect, sandbox: Any, switches: str, kind: type[UsageProviderError]
+) -> None:
+    with pytest.raises(kind):
         export(langdock(switches, connect_timeout=0.05) if "loop" in switches else _strict(langdock, switches))
     assert all("authorization" not in record.headers for record in sandbox.requests if record.port_role == "download")
 
@@ -524,3 +529,48 @@ def test_no_error_shows_the_signed_url(langdock: Connect, sandbox: Any, switches
         assert record.query["X-Sandbox-Signature"] not in shown
         assert record.path not in shown
     assert "api_key_name" not in shown
+
+
+def show_with_locals(error: BaseException) -> str:
+    """What a service that collects errors sees of one: every frame but this file's, with its locals."""
+    shown: list[str] = []
+    while error is not None:
+        stack = traceback.StackSummary.extract(traceback.walk_tb(error.__traceback__), capture_locals=True)
+        shown += [str(frame.locals) for frame in stack if frame.filename != __file__]
+        error = error.__cause__ or error.__context__  # type: ignore[assignment]
+    return "".join(shown)
+
+
+@pytest.mark.parametrize(
+    "switches",
+    [
+        *("error=400", "error=404-other", "error=429", "error=500", "bad_key=401", "redirect=other", "body=html"),
+        *("body=cut", "success_false=1", "no_url=1", "date_range=day_before", "record_count=+1", "ragged=1"),
+        *("url_lifetime=0", "download=cut", "download=cut_chunked", "download=500", "download=html"),
+        *("download=redirect_loop", "download=redirect_private"),
+    ],
+)
+@pytest.mark.parametrize("output_format", ["csv", "json"])
+def test_no_local_of_an_error_holds_the_key_or_the_signed_url(
+    connect: Any, client_options: dict[str, Any], sandbox: Any, canary: str, switches: str, output_format: str
+) -> None:
+    vendor = Langdock(connect(f"sk-{canary};{switches}", download_timeout=2.0), **client_options)
+    try:
+        export_all = LangdockExport(vendor, query(output_format=output_format)).read()
+        b"".join(export_all)
+    except UsageProviderError as error:
+        shown = show_with_locals(error)
+        assert "self" in shown
+        assert canary not in shown
+        assert "X-Sandbox-Signature" not in shown
+    finally:
+        vendor.close()
+
+
+def test_no_local_of_an_error_holds_an_answer_that_is_no_envelope(
+    langdock: Connect, canned_server: Any, canned: Any, canary: str
+) -> None:
+    body = json.dumps({"data": {"recordCount": "many", "downloadUrl": f"https://files/{canary}"}}).encode()
+    with pytest.raises(InvalidBodyError) as caught:
+        export(langdock(base_url=canned_server([canned(body=body)]).url))
+    assert canary not in show_with_locals(caught.value)
