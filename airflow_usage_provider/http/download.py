@@ -119,6 +119,7 @@ class Downloader:
                 seconds=seconds,
                 error=error,
                 public_only=not self._connection.allow_private_download,
+                unaskable=InvalidBodyError,
             )
             if exchange.redirect_target is None:
                 _check_status(exchange, is_probe=is_probe)

@@ -107,6 +107,7 @@ class Exchange:
     :param seconds: for the whole, headers and body.
     :param error: builds an error that names vendor, stream and what may be shown of the URL.
     :param public_only: refuse to connect to private addresses.
+    :param unaskable: what a URL is called that cannot be requested; who gave it must give another.
     :raises VendorUnavailableError: no answer came.
     :raises ConfigurationError: none can come: TLS trust, an impossible URL.
     """
@@ -120,8 +121,10 @@ class Exchange:
         seconds: float,
         error: ErrorBuilder,
         public_only: bool = False,
+        unaskable: type[UsageProviderError] = ConfigurationError,
     ) -> None:
         self.error = error
+        self._unaskable = unaskable
         self._deadline = Deadline(seconds)
         self._deadline.start()
         refusal: UsageProviderError | None = None
@@ -217,7 +220,7 @@ class Exchange:
 
     def _inflate(self, chunks: Iterator[bytes]) -> Iterator[bytes]:
         """Unpack members of gzip, of which there may be several (RFC 1952 2.2)."""
-        inflate, has_begun = zlib.decompressobj(_GZIP_WBITS), False
+        inflate = zlib.decompressobj(_GZIP_WBITS)
         for chunk in chunks:
             for start in range(0, len(chunk), _PACKED_PIECE):  # what is behind a member is copied with each
                 pending = chunk[start : start + _PACKED_PIECE]
@@ -226,9 +229,8 @@ class Exchange:
                         inflate = zlib.decompressobj(_GZIP_WBITS)
                     if piece := inflate.decompress(pending, CHUNK):
                         yield piece
-                    has_begun = True
                     pending = inflate.unconsumed_tail or inflate.unused_data
-        if has_begun and not inflate.eof:
+        if not inflate.eof:
             raise self.error(IncompleteSnapshotError, "The body's gzip stream ended early", next_step="Try again.")
 
     def naming(self, next_step: str = BROKEN_STEP) -> AbstractContextManager[None]:
@@ -305,9 +307,8 @@ class Exchange:
         if isinstance(failure, zlib.error):
             return self.error(InvalidBodyError, "The body's content encoding is broken", next_step="Try again.")
         if isinstance(failure, _UNASKABLE):
-            return self.error(
-                ConfigurationError, "The URL cannot be requested", next_step="Check the connection's host."
-            )
+            said = "The URL cannot be requested"
+            return self.error(self._unaskable, said, next_step="Check the connection's host.")
         return self.error(
             VendorUnavailableError,
             f"The request failed: {type(cause).__name__}",

@@ -22,12 +22,12 @@ DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 OF_THE_ARCHIVE = {"ArchiveAccessError", "SnapshotConflictError", "ArchiveUnavailableError", "ArchiveCorruptError"}
 BOTH = {
     "AuthenticationError": ["error=401", "error=403", "wrong"],
-    "ConfigurationError": ["body=html", "redirect=other"],
+    "ConfigurationError": ["redirect=other"],
     "RequestRejectedError": ["error=400"],
     "RateLimitedError": ["error=429;retry_after=700"],
-    "VendorUnavailableError": ["error=502-html", "big_headers=1"],
+    "VendorUnavailableError": ["error=502-html", "error=404-text", "redirect=login", "big_headers=1"],
     "IncompleteSnapshotError": ["body=cut"],
-    "InvalidBodyError": ["body=invalid"],
+    "InvalidBodyError": ["body=invalid", "body=html"],
 }
 KEYWORDSAI = {
     "ConfigurationError": ["error=404"],
@@ -37,11 +37,18 @@ KEYWORDSAI = {
     "ListingChangedError": ["users=3000;drift=insert"],
 }
 LANGDOCK = {
-    "ConfigurationError": ["error=404-other", "download=redirect_loop"],
+    "ConfigurationError": ["error=404-other"],
     "ExportTooLargeError": ["error=400-too-large"],
     "VendorUnavailableError": ["download=500"],
-    "DownloadExpiredError": ["download=403", "download=404", "download=410", "url_lifetime=0"],
-    "IncompleteSnapshotError": ["record_count=+1", "download=cut", "download=cut_chunked"],
+    "DownloadExpiredError": [
+        "download=403",
+        "download=404",
+        "download=410",
+        "download=400",
+        "url_lifetime=0",
+        "download=redirect_loop",
+    ],
+    "IncompleteSnapshotError": ["date_range=day_before", "record_count=+1", "download=cut", "download=cut_chunked"],
     "InvalidBodyError": ["success_false=1", "download=html"],
 }
 CASES = [

@@ -186,7 +186,6 @@ def test_an_unknown_compression_is_refused_when_the_dag_is_parsed(archive_url):
         ("sk-a;error=403", "lacks a scope"),
         ("sk-a;error=400-too-large", "1,000,000 rows"),
         ("sk-a;error=404-other", "no such export"),
-        ("sk-a;body=html", "answers HTML"),
         ("sk-a;redirect=other", "redirects to"),
     ],
 )
@@ -196,6 +195,14 @@ def test_what_a_retry_cannot_mend_is_not_retried(connect_vendors, archive_url, o
     with pytest.raises(AirflowFailException, match=sentence):
         export(archive_url).execute({})
     assert len(sandbox.requests) == 1
+    assert objects() == {}
+
+
+@pytest.mark.parametrize("key", ["sk-a;body=html", "sk-a;error=404-text"])
+def test_what_stands_in_the_vendors_place_is_left_to_airflows_retries(connect_vendors, archive_url, objects, key):
+    connect_vendors(key)
+    with pytest.raises(TransientError):
+        export(archive_url).execute({})
     assert objects() == {}
 
 

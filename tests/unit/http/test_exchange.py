@@ -6,6 +6,7 @@ import gzip
 import pickle
 import socket
 import ssl
+import threading
 import time
 import traceback
 import tracemalloc
@@ -297,6 +298,23 @@ def tls_server(certificate: Path, canned_server: ServerMaker, canned: Any) -> An
 def test_a_certificate_nobody_trusts_is_a_configuration_error(ask: Ask, tls_server: Any) -> None:
     with pytest.raises(ConfigurationError, match=r"certificate is not trusted.*ca_bundle"):
         ask(tls_server.url)
+
+
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\n\r\n", b"", b"\x15\x03\x01\x00\x02\x02\x28"])
+def test_tls_that_fails_for_anything_but_its_certificate_passes(ask: Ask, said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(said)
+                connection.recv(1000)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(VendorUnavailableError):
+            ask(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
 
 
 def test_a_private_ca_can_be_trusted(ask: Ask, tls_server: Any, certificate: Path) -> None:

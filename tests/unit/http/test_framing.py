@@ -147,6 +147,17 @@ def test_the_same_length_twice_is_one(ask: Ask, peer: Start) -> None:
     assert ask(peer([head + b"abcde"]).url).read(10) == b"abcde"
 
 
+@pytest.mark.parametrize("line", ["Transfer-Encoding : chunked", "no header", ": x"])
+def test_a_line_that_is_no_header_leaves_the_end_unproven(ask: Ask, peer: Start, line: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{line}\r\n\r\n".encode()
+    server = peer([head + b"abcde"], [whole(b"second")])
+    with ask(f"{server.url}/1") as exchange:
+        assert not exchange.has_end
+        assert exchange.read(10) == b"abcde"
+    assert ask(f"{server.url}/2").read(10) == b"second"
+    assert server.requests == [(1, "/1"), (2, "/2")]
+
+
 def test_chunks_go_before_a_length_and_their_connection_is_not_used_again(ask: Ask, peer: Start) -> None:
     both = CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n")
     server = peer([both + b"5\r\nabcde\r\n0\r\n\r\n"], [whole(b"second")])
