@@ -146,7 +146,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
         return stream
 
     def open_streams(self, hook: Any, windows: Sequence[UsageWindow]) -> list[VendorStream]:
-        """Return a stream for each day, in their order: for a vendor that answers many days at once."""
+        """
+        Return a stream for each day, in their order: for a vendor that answers many days at once.
+
+        Several of them may be read at the same time.
+        """
         return [self.open_stream(hook, window) for window in windows]
 
     @classmethod
