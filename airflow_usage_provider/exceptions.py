@@ -8,6 +8,7 @@
     │   ├── AuthenticationError       the key was refused or lacks a scope
     │   ├── RequestRejectedError      the vendor refuses this very request
     │   │   └── ExportTooLargeError   more rows than the vendor exports at once
+    │   ├── UnreadableValueError      money that cannot be read as money; nothing is guessed
     │   └── ArchiveAccessError        no such bucket, or S3 refuses the credentials
     └── TransientError                try again later
         ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
@@ -18,6 +19,7 @@
         ├── IncompleteSnapshotError   what came is not all there is; nothing was committed
         │   └── ListingChangedError   records moved between pages while they were read
         ├── SnapshotConflictError     another run archived the same day in the meantime
+        ├── TableConflictError        another run has replaced the same table in the meantime
         ├── ArchiveUnavailableError   S3 does not answer, or answers 5xx
         ├── ArchiveCorruptError       an object of the archive is not what its manifest says
         └── UnforeseenError           none of these: only its type and place are told
@@ -106,6 +108,10 @@ class ExportTooLargeError(RequestRejectedError):
     """The window holds more rows than the vendor exports at once."""
 
 
+class UnreadableValueError(FatalError):
+    """Money cannot be read as money, and a sum without it would be wrong."""
+
+
 class ArchiveAccessError(FatalError):
     """The bucket does not exist, or S3 refuses the credentials."""
 
@@ -162,6 +168,10 @@ class ListingChangedError(IncompleteSnapshotError):
 
 class SnapshotConflictError(TransientError):
     """Another run archived the same day in the meantime."""
+
+
+class TableConflictError(TransientError):
+    """Another run has replaced the same table in the meantime."""
 
 
 class ArchiveUnavailableError(TransientError):

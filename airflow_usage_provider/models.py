@@ -43,10 +43,12 @@ class UsageWindow:
 
     :param usage_date: the day.
     :param timezone: IANA name of the zone whose midnights bound the day.
+    :param days: how many days it is long, where a vendor is asked for many at once; a snapshot is of one.
     """
 
     usage_date: date
     timezone: str = "UTC"
+    days: int = 1
 
     @classmethod
     def parse(cls, usage_date: str | date, timezone: str = "UTC") -> UsageWindow:
@@ -65,8 +67,8 @@ class UsageWindow:
 
     @property
     def end(self) -> datetime:
-        """First instant after the day, aware."""
-        return datetime.combine(self.usage_date + timedelta(days=1), time(), load_zone(self.timezone))
+        """First instant after the last day, aware."""
+        return datetime.combine(self.usage_date + timedelta(days=self.days), time(), load_zone(self.timezone))
 
     def as_dict(self) -> dict[str, str]:
         """Shape of ``window_requested`` in a manifest."""
@@ -82,8 +84,9 @@ class StreamFacts:
     :param vendor_rows: records the vendor said there are; None where its word proves nothing.
     :param pages: response bodies the records came in.
     :param duplicates: records left out because the same bytes came on an earlier page.
-    :param conflicts: records whose identity an earlier, different one has; they are archived all the same.
-    :param end: how the end of a listing was known; None where the answer was one body.
+    :param conflicts: records whose identity an earlier one has, with other bytes or on the same page; they are archived
+        all the same.
+    :param end: how the end of a listing was known, such as ``said, totals``; None where the answer was no listing.
     :param columns: names in order of first appearance.
     :param envelope: what surrounded the records; decimals as strings.
     :param window_returned: the range the vendor said it covered.

@@ -28,7 +28,7 @@ from sandbox.archive import ArchiveReader
 from sandbox.server import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
 DAG_IDS = ("keywordsai_users_daily", "langdock_usage_daily")
@@ -101,18 +101,17 @@ def await_dags(airflow: AirflowStandalone) -> None:
         time.sleep(0.5)
 
 
-def switch_on(airflow: AirflowStandalone) -> None:
-    """Unpause both DAGs; each begins at once with a run for the latest day."""
-    for dag_id in DAG_IDS:
+def switch_on(airflow: AirflowStandalone, dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Unpause DAGs; each begins at once with a run for the latest day, unless that day has one."""
+    for dag_id in dag_ids:
         change(airflow, "PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
 
-def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
-    """Order a run of both DAGs for each of these days, which follow one another.
+def backfill(airflow: AirflowStandalone, days: list[date], dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Order a run of DAGs for each of these days, which follow one another.
 
-    A stream's first run must have ended: when several runs at once tell of a new asset, Airflow lets one of them
-    create it and fails the others. Without ``run_on_latest_version`` Airflow 3.3 looks it up while its own audit line
-    is pending, and locks SQLite against itself.
+    Without ``run_on_latest_version`` Airflow 3.3 looks it up while its own audit line is pending, and locks SQLite
+    against itself.
     """
     order = {
         "from_date": f"{days[0]}T00:00:00Z",
@@ -120,21 +119,20 @@ def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
         "max_active_runs": len(days),
         "run_on_latest_version": True,
     }
-    for dag_id in DAG_IDS:
+    for dag_id in dag_ids:
         change(airflow, "POST", "/api/v2/backfills", {"dag_id": dag_id, **order})
 
 
-def archive_days(airflow: AirflowStandalone, days: list[date]) -> None:
-    """Switch the DAGs on, and when the latest day is archived, backfill the days before it."""
-    switch_on(airflow)
-    await_runs(airflow, 1)
-    backfill(airflow, days[:-1])
-    await_runs(airflow, len(days))
+def archive_days(airflow: AirflowStandalone, days: list[date], dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Backfill the days over an Airflow that has run nothing yet, and switch the DAGs on."""
+    backfill(airflow, days, dag_ids)
+    switch_on(airflow, dag_ids)
+    await_runs(airflow, len(days), dag_ids)
 
 
 def change(airflow: AirflowStandalone, method: str, path: str, document: dict[str, Any]) -> None:
-    """Call the API to change something, again for a minute while others hold SQLite's only lock."""
-    deadline = time.monotonic() + 60
+    """Call the API to change something, again for some minutes while others hold SQLite's only lock."""
+    deadline = time.monotonic() + 240
     while True:
         try:
             airflow.api(method, path, document)
@@ -146,8 +144,8 @@ def change(airflow: AirflowStandalone, method: str, path: str, document: dict[st
             return
 
 
-def await_runs(airflow: AirflowStandalone, count: int) -> None:
-    """Return once both DAGs have so many runs, all of which succeeded; say whenever the counts change.
+def await_runs(airflow: AirflowStandalone, count: int, dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Return once the DAGs have so many runs, all of which succeeded; say whenever the counts change.
 
     :raises DemoError: a task failed, or it takes too long.
     """
@@ -155,7 +153,7 @@ def await_runs(airflow: AirflowStandalone, count: int) -> None:
     shown: dict[str, str] = {}
     while True:
         runs_left = 0
-        for dag_id in DAG_IDS:
+        for dag_id in dag_ids:
             tasks = airflow.api("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=1000")["task_instances"]
             counts = describe_counts(tasks)
             if shown.get(dag_id) != counts:
@@ -292,7 +290,7 @@ def run_demo(home: Path, *, ui: bool) -> None:
         with AirflowStandalone(home / "airflow", env=describe_environment(vendors, s3)) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             await_dags(airflow)
-            say(f"archiving {days[-1]}, then back to {days[0]}")
+            say(f"archiving {days[0]} to {days[-1]} by a backfill")
             archive_days(airflow, days)
             say("all runs succeeded")
             show_archive(ArchiveReader(s3.client(), s3.bucket))

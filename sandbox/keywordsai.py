@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlencode
 
 from fastapi import APIRouter, Request
-from fastapi.responses import JSONResponse, Response
+from fastapi.responses import JSONResponse, PlainTextResponse, Response
 
 from sandbox.faults import answer_in_its_place, delay, fault_shows, redirect_elsewhere, refuse_over_limit, wait_refusal
 from sandbox.keys import Key, parse_key
@@ -63,6 +63,8 @@ async def answer(request: Request, stream: str, seed: int, state: State, downloa
         refuse_over_limit(state, key)
         await delay(key.switches)
         page_number = _read_number(request, "page", 1)
+        if page_number == key.switches.gateway_page:
+            return PlainTextResponse("404 page not found\n", 404)
         here = not key.switches.error_page or page_number == key.switches.error_page
         fault = fault_shows(state, key, here=here)
         if fault and key.switches.redirect:
@@ -150,7 +152,10 @@ def _write_envelope(
         del envelope["next"]
     if switches.aggregation != "missing":
         full = switches.aggregation == "full" and listing.stream == "users"
-        envelope["aggregation_data"] = aggregate(listing.users, page.frame, page.members) if full else {}
+        totals = aggregate(listing.users, page.frame, page.members) if full else {}
+        if full:
+            totals["total_users"] += switches.missing
+        envelope["aggregation_data"] = totals
     if switches.extra_fields:
         envelope["sandbox_version"] = {"api": 2}
     if fault and switches.body == "invalid" and page.rows:

@@ -78,6 +78,8 @@ def read_page(listing: Listing, number: int, size: int, key: Key[KeywordsAISwitc
     maker = ROW_MAKERS[listing.stream]
     for index in () if number == switches.empty_page else members[max(shown - 1, 0) * size : max(shown, 1) * size]:
         page.rows.append(maker(listing.users, index, frame, switches))
+    if number == 1:
+        page.rows.extend([{**row, "cost": 4.5} for row in page.rows[: switches.twice]])
     if members and passes <= switches.drift_times:
         _drift(switches.drift, number, members, state, subject)
     return page

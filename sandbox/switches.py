@@ -62,6 +62,9 @@ class KeywordsAISwitches(Switches):
     past_end: str = switch("200", "the answer to a page after the last", "200|404|400")
     repeat_page: int = switch(0, "page N answers with the rows of page N-1")
     empty_page: int = switch(0, "page N has no rows though more follow")
+    gateway_page: int = switch(0, "page N is answered 404 as text, by a gateway that does not find the vendor")
+    twice: int = switch(0, "so many users come again at the end of page 1, with another cost")
+    missing: int = switch(0, "so many users fewer come than total_users says")
     drift: str = switch(
         "none",
         "once page 1 of a pass is served a user is inserted before all others, or the first user is deleted; "

@@ -112,15 +112,19 @@ def iter_catalog(
     jobs: int,
     now: datetime,
     find_end: Callable[[Day | None], date | None] | None = None,
+    must_exist: bool = True,
 ) -> Iterator[Day | Gap | StoredObject]:
     """
     Yield all that is selected, in order of names, and keep none of it: days, the gaps between, and strangers.
 
     :param jobs: series that are listed at the same time.
     :param find_end: the day to count gaps to, told the last day of a series; by default the selection's.
+    :param must_exist: whether a selection without a series is an error.
     :raises ConfigurationError: there is no archive, or no series of it is selected.
     """
     all_series, strangers = find_series(objects, selection, jobs)
+    if not all_series:
+        _refuse_nothing(objects, selection, must_exist=must_exist)
     for stranger in strangers:
         yield from objects.list(stranger) if isinstance(stranger, str) else [stranger]
 
@@ -138,11 +142,7 @@ def iter_catalog(
 def find_series(
     objects: Objects, selection: Selection, jobs: int
 ) -> tuple[Sequence[Series], Sequence[StoredObject | str]]:
-    """
-    Return the series selected, in order of their names' bytes, and what stands beside them: objects and folders.
-
-    :raises ConfigurationError: there are none.
-    """
+    """Return the series selected, in order of their names' bytes, and what stands beside them: objects and folders."""
     found: list[tuple[str, tuple[str, ...]]] = [(ROOT, ())]
     strangers: list[StoredObject | str] = []
     for level in _LEVELS:
@@ -158,8 +158,6 @@ def find_series(
                     found.append((str(entry), (*names, name)))
                 elif wanted is None:
                     strangers.append(entry)
-    if not found:
-        _refuse_nothing(objects, selection)
     return [Series(*names) for _, names in sorted(found)], sorted(strangers, key=str)
 
 
@@ -280,7 +278,7 @@ def _parse_folder(name: str, level: str) -> str | None:
     return plain if key == level and value and quote(plain, safe="") == value else None
 
 
-def _refuse_nothing(objects: Objects, selection: Selection) -> None:
+def _refuse_nothing(objects: Objects, selection: Selection, *, must_exist: bool) -> None:
     where = objects.uri("").rstrip("/")
     given = ", ".join(f"{name} {value!r}" for name in _LEVELS if (value := getattr(selection, name)) is not None)
     if not given or next(objects.level(ROOT), None) is None:
@@ -288,4 +286,6 @@ def _refuse_nothing(objects: Objects, selection: Selection) -> None:
             f"No archive at {where}: there is no snapshot below {ROOT}",
             next_step="Give the archive_url, or the folder it was synced to.",
         )
-    raise ConfigurationError(f"Nothing in {where} is of {given}", next_step="See usage-archive ls for what there is.")
+    if must_exist:
+        step = "See usage-archive ls for what there is."
+        raise ConfigurationError(f"Nothing in {where} is of {given}", next_step=step)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -80,6 +81,15 @@ class Manifest:
     airflow: Mapping[str, Any] = field(default_factory=dict)
     tool: Mapping[str, Any] = field(default_factory=dict)
     manifest_version: int = MANIFEST_VERSION
+
+    @property
+    def committed_at(self) -> datetime | None:
+        """``snapshot_at`` as an aware time; None if it is none."""
+        try:
+            moment = datetime.fromisoformat(self.snapshot_at)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
     def to_json(self) -> bytes:
         """Write it as UTF-8 JSON for people: two spaces, a line end at the end."""

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import re
 import shutil
-import tempfile
 import zlib
 from contextlib import suppress
 from dataclasses import dataclass
@@ -33,7 +32,7 @@ if TYPE_CHECKING:
 
 SEALS = "seals/"
 _LINE = re.compile(rb"([0-9a-f]{64})  ([!-~]+)\n")
-_NAME = re.compile(r"(?:until=(\d{4}-\d{2}-\d{2})/)?(\d{8}T\d{6}Z)-[0-9a-f]{8}\.sha256(?:\.gz)?$", re.ASCII)
+_NAME = re.compile(r"(?:until=(\d{4}-\d{2}-\d{2})/)?(\d{8}T\d{6}Z-[0-9a-f]{8})\.sha256(?:\.gz)?$", re.ASCII)
 _MAX_LINE = 4096
 _SAMPLES = 64
 _RECENT = timedelta(hours=48)
@@ -95,15 +94,17 @@ class Seal:
                 yield Finding("revised", entry.name, "came after the seal", step, is_failure=False)
 
 
-def read_seal(chunks: Iterable[bytes | memoryview], objects: Objects, *, name: str, root: str | None = None) -> Seal:
+def read_seal(
+    chunks: Iterable[bytes | memoryview], store: IO[bytes], objects: Objects, *, name: str, root: str | None = None
+) -> Seal:
     """
     Read a seal of an archive, compressed or not.
 
+    :param store: an empty file, to keep its lines in.
     :param name: where it lies, which may tell its day and time.
     :param root: the root it must have.
     :raises ConfigurationError: it is none, was cut, has another root, or is of another or of a later archive.
     """
-    store = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the seal
     try:
         _unpack(chunks, store)
     except zlib.error:
@@ -123,9 +124,9 @@ def read_seal(chunks: Iterable[bytes | memoryview], objects: Objects, *, name: s
         raise _refuse(name, f"has the root {digest.hexdigest()}, not {root}")
     made_at = read_snapshot_time(newest) or datetime.max.replace(tzinfo=UTC)
     if told := _NAME.search(name):
+        made_at = max(made_at, read_snapshot_time(told[2]) or made_at)
         with suppress(TypeError, ValueError):  # a file of that name says no day, or none there is
             until = max(until, date.fromisoformat(told[1]))
-        made_at = max(made_at, read_snapshot_time(told[2]) or made_at)
     seal = Seal(store=store, root=digest.hexdigest(), until=until, time=made_at)
     _compare_samples(objects, seal, newest, name)
     return seal

@@ -17,10 +17,11 @@ class Stage:
     One kind of work, done in threads of its own, whose results come in the order of the calls.
 
     :param threads: how many calls run at the same time; one keeps the work itself in order.
+    :param ahead: how many calls may be unfinished before the next one waits.
     """
 
-    def __init__(self, name: str, *, threads: int = 1) -> None:
-        self._limit = max(threads, _AHEAD)
+    def __init__(self, name: str, *, threads: int = 1, ahead: int = _AHEAD) -> None:
+        self._limit = max(threads, ahead)
         self._executor = ThreadPoolExecutor(threads, thread_name_prefix=name)  # starts threads when used
         self._calls: deque[Future[Any]] = deque()
         self._results: list[Any] = []

@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_usage_provider import __version__
-from airflow_usage_provider.cli import diff, ls, seal, show, verify
+from airflow_usage_provider.cli import diff, ls, seal, show, tables, verify
 from airflow_usage_provider.cli.options import Parser, open_objects
 from airflow_usage_provider.cli.terminal import tell
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError, UsageProviderError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: A module each: ``add_parser(commands)`` adds it and names what runs it, ``run(objects, options) -> exit status``.
-COMMANDS = (ls, verify, show, diff, seal)
+COMMANDS = (ls, verify, show, diff, seal, tables)
 _S3_STEP = (
     "Check the bucket, --profile, --region and --endpoint-url, and that the credentials may s3:ListBucket "
     "and s3:GetObject; AWS_CA_BUNDLE names a private CA."
@@ -55,7 +55,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def build_parser() -> argparse.ArgumentParser:
     """Return the parser of all commands."""
-    parser = Parser(prog="usage-archive", description="Look at an archive of usage and cost. Nothing is changed in it.")
+    parser = Parser(
+        prog="usage-archive",
+        description="Look at an archive of usage and cost, and build tables of it. Nothing in it is changed.",
+    )
     parser.add_argument("--version", action="version", version=__version__)
     commands = parser.add_subparsers(metavar="COMMAND", dest="command", required=True)
     for command in COMMANDS:

@@ -47,7 +47,7 @@ def add_parser(commands: Commands) -> None:
 
 def run(objects: Objects, options: argparse.Namespace) -> int:
     """Compare two revisions of one day."""
-    day = take_one(load_day(objects, options))
+    day = take_one([day for day in load_day(objects, options).days if day.manifests])
     old, new = (find_revision(objects, day, revision) for revision in (options.old, options.new))
     key = _choose_key(options, day, old, new)
     changes: Counter[str] = Counter()

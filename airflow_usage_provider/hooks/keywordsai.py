@@ -6,7 +6,7 @@ from contextlib import closing
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.hooks.base import UsageHook
-from airflow_usage_provider.models import UsageWindow
+from airflow_usage_provider.models import FileFormat, UsageWindow
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -68,9 +68,7 @@ class KeywordsAIHook(UsageHook):
         :param page_size: users a page, 1 to 1000.
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
-        import json
-        from decimal import Decimal
-
+        from airflow_usage_provider.records.rows import iter_rows
         from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
         from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
@@ -83,7 +81,8 @@ class KeywordsAIHook(UsageHook):
             pages_in_flight=1,
         )
         for page in KeywordsAIUsers(self.get_conn(), query).iter_pages():
-            yield [json.loads(record, parse_float=Decimal) for record in page.records]
+            lines = (record + b"\n" for record in page.records)
+            yield list(iter_rows(lines, FileFormat.JSON_LINES.content_type))
 
     def get_users_df(
         self,

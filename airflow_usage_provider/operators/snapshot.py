@@ -16,6 +16,7 @@ from airflow.sdk import AssetAlias, BaseOperator
 from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.packing import check_compression
+from airflow_usage_provider.archive.question import check_new_question
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import ConfigurationError, FatalError, UnforeseenError, UsageProviderError
@@ -27,6 +28,7 @@ from airflow_usage_provider.operators.archiving import ArchivedDay, Archiving
 from airflow_usage_provider.operators.days import MAX_DAYS_IN_FLIGHT, MAX_LOOKBACK_DAYS, Days, plan_days, whole_number
 from airflow_usage_provider.operators.in_flight import call_in_flight
 from airflow_usage_provider.operators.links import SnapshotLink
+from airflow_usage_provider.operators.masking import mask_customer_keys
 from airflow_usage_provider.operators.metrics import DayMeter
 from airflow_usage_provider.operators.openlineage import Lineage
 
@@ -52,8 +54,9 @@ class UsageSnapshotToS3Operator(BaseOperator):
     :param compression: of the parts, ``gzip`` or ``none``.
     :param s3_extra_args: arguments of boto3's ``put_object`` for every object, such as SSE-KMS, storage class, tags.
         (templated)
-    :param new_question: ``refuse``, or ``accept`` to go on knowingly where a day's earlier snapshot answers another
-        question: other parameters, another environment or zone.
+    :param new_question: what becomes of an answer to another question (parameters, environment, time zone) than that of
+        the day's earlier snapshot: ``refuse`` fails before the vendor is asked and says how they differ, ``accept``
+        goes on with the new one.
     :param emit_events: tell of the stream's asset when the task has succeeded. False leaves that to a task behind it,
         :func:`~airflow_usage_provider.operators.lineage.tell_assets`: tasks that tell of one new asset at the same
         moment make Airflow fail one of them.
@@ -106,6 +109,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         if hook is not None:
             setattr(self, hook.conn_name_attr, conn_id)
         check_compression(compression)
+        check_new_question(new_question)
         self.archive_url = archive_url
         self.aws_conn_id = aws_conn_id
         self.usage_date = usage_date
@@ -118,6 +122,16 @@ class UsageSnapshotToS3Operator(BaseOperator):
         self.emit_events = emit_events
         self._is_running = False
         self._lineage: Lineage | None = None
+
+    @property
+    def s3_extra_args(self) -> dict[str, Any] | None:
+        """Arguments for every object; their secrets are masked as soon as they are known, given or rendered."""
+        return self._s3_extra_args
+
+    @s3_extra_args.setter
+    def s3_extra_args(self, extra_args: dict[str, Any] | None) -> None:
+        mask_customer_keys(extra_args)
+        self._s3_extra_args = extra_args
 
     def get_hook(self) -> UsageHook:
         """Return the hook of the connection; by default one of ``hook_class``."""
@@ -195,6 +209,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
                 retries=self.retries,
                 lookback_days=lookback_days,
                 new_question=self.new_question,
+                conn_id=getattr(hook, "conn_id", None),
                 log=self.log,
             )
             for name in {stream.name for stream in streams}:

@@ -45,9 +45,7 @@ class Coverage:
         if is_counted and sum(filter(None, rows)) != len(page.records):
             raise InvalidBodyError("A page has other records than its ranges")
         for covered in page.ranges:
-            moments = start, end = _read_moment(covered.start), _read_moment(covered.end)
-            if start >= end:
-                raise InvalidBodyError(f"A range begins at {start} and ends at {end}")
+            moments = start, end = read_range(covered)
             if start < self._window.start or end > self._window.end:
                 raise IncompleteSnapshotError(f"The answer covers {start} to {end}, which nobody asked for")
             if moments in self._ranges and covered.rows is not None:
@@ -71,8 +69,25 @@ class Coverage:
             reached = end
         if reached != self._window.end:
             raise IncompleteSnapshotError(f"The answer does not cover {reached} to {self._window.end}")
-        first, last = self._ranges[min(self._ranges)], self._ranges[max(self._ranges)]
-        return {"start": _write(first.start), "end": _write(last.end)}
+        return name_range(list(self._ranges.values()))
+
+
+def name_range(ranges: list[Covered]) -> dict[str, Any]:
+    """Return what ranges cover from the first to the last, in the vendor's words."""
+    ordered = sorted(ranges, key=read_range)
+    return {"start": _write(ordered[0].start), "end": _write(ordered[-1].end)}
+
+
+def read_range(covered: Covered) -> tuple[datetime, datetime]:
+    """
+    Return when a range begins and ends.
+
+    :raises InvalidBodyError: it does not say so, or ends before it begins.
+    """
+    start, end = _read_moment(covered.start), _read_moment(covered.end)
+    if start >= end:
+        raise InvalidBodyError(f"A range begins at {start} and ends at {end}")
+    return start, end
 
 
 def _read_moment(value: Any) -> datetime:

@@ -261,7 +261,8 @@ class PagedListing:
         except UsageProviderError as error:
             if error.stream is not None:
                 raise
-            details = {"url": self._client.url(self.request["path"]), **error.details, "stream": self.name}
+            known = {"url": self._client.url(self.request["path"]), "next_step": _STEP}
+            details = {**known, **error.details, "stream": self.name}
             named = self._client.error(type(error), error.message, **details)
         else:
             return

@@ -38,6 +38,7 @@ ROLES = (
     "filer.port.grpc",
     "admin.port.grpc",
 )
+_ICEBERG = "s3.port.iceberg"
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,6 +61,7 @@ class S3Server:
     :param port: S3 port, 0 for a free one.
     :param bucket: the bucket created first; ``more_buckets`` are created too.
     :param identities: further key pairs, known to SeaweedFS only.
+    :param warehouse: name of a warehouse of Iceberg tables, served at :attr:`iceberg_url`; SeaweedFS only.
     :raises RuntimeError: when the server does not answer in ``timeout`` seconds; names the log.
     """
 
@@ -73,6 +75,7 @@ class S3Server:
         access_key: str = "demo",
         secret_key: str = "demosecret",
         identities: Sequence[Identity] = (),
+        warehouse: str | None = None,
         timeout: float = 30.0,
     ) -> None:
         self.bucket = bucket
@@ -85,9 +88,11 @@ class S3Server:
         self.data.mkdir(parents=True, exist_ok=True)
         self.log = self.data / "server.log"
         self._identities = tuple(identities)
+        self.warehouse = warehouse
+        self._roles = (*ROLES, _ICEBERG) if warehouse else ROLES
         self._weed = find_weed()
         self.kind = "SeaweedFS" if self._weed else "moto (in memory)"
-        self._ports = dict(zip(ROLES, [port or None, *[None] * (len(ROLES) - 1)], strict=True))
+        self._ports = dict(zip(self._roles, [port or None, *[None] * (len(self._roles) - 1)], strict=True))
         self._process: subprocess.Popen[bytes] | None = None
         self._leash: Leash | None = None
 
@@ -108,13 +113,18 @@ class S3Server:
         return f"http://127.0.0.1:{self._ports['s3.port']}"
 
     @property
+    def iceberg_url(self) -> str:
+        """Where the REST catalog of its warehouse answers."""
+        return f"http://127.0.0.1:{self._ports[_ICEBERG]}"
+
+    @property
     def pid(self) -> int | None:
         """The server's process id, None when it is not running."""
         return self._process.pid if self._process else None
 
     def start(self) -> None:
         """Start it, again on the same data and ports after :meth:`stop` or :meth:`kill`."""
-        free = iter(find_free_ports(len(ROLES)))
+        free = iter(find_free_ports(len(self._roles)))
         self._ports = {role: port or next(free) for role, port in self._ports.items()}
         command = self._weed_command() if self._weed else self._moto_command()
         environment = {
@@ -181,7 +191,8 @@ class S3Server:
         ports = [f"-{role}={port}" for role, port in self._ports.items()]
         admin = self._ports["admin.port.grpc"] or 0
         ports.append(f"-admin.port={admin - 10_000}")  # not listened on, but the worker dials it plus 10000
-        fixed = ["-s3.port.iceberg=0", "-s3.port.lance=0", "-admin.ui=false", "-webdav=false"]
+        ports.append(f"-tableBucket={self.warehouse}" if self.warehouse else f"-{_ICEBERG}=0")
+        fixed = ["-s3.port.lance=0", "-admin.ui=false", "-webdav=false"]
         fixed += ["-master.telemetry=false", "-s3.autoCreateBucket=false", "-ip=127.0.0.1", "-ip.bind=127.0.0.1"]
         command = [str(self._weed), "mini", f"-dir={self.data}", *ports, *fixed, f"-bucket={','.join(self.buckets)}"]
         if self._identities:

@@ -12,7 +12,8 @@ from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import ConfigurationError, ConnectionLookupError, UnforeseenError
 from airflow_usage_provider.hooks.base import UsageHook
 from airflow_usage_provider.models import FileFormat, StreamFacts
-from airflow_usage_provider.operators import archiving
+from airflow_usage_provider.operators import archiving, metrics
+from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
 from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
 
 TODAY = datetime.now(UTC).date()
@@ -269,3 +270,15 @@ def test_without_events_of_its_own_a_task_leaves_what_it_archived_to_another_eve
     assert event["name"] == "acme/acme_default/invoices"
     assert event["extra"]["usage_date"] == str(DAY - timedelta(days=1))
     assert len(json.loads(event["extra"]["snapshots"])) == 1
+
+
+def test_days_at_the_same_time_each_count_their_own_requests(archive_url, connect_vendors, sandbox, monkeypatch):
+    connect_vendors("sk-acme;users=40")
+    meters = []
+    monkeypatch.setattr(metrics.DayMeter, "report", lambda meter, *_: meters.append(meter))
+    operator = KeywordsAIUsersToS3Operator(
+        task_id="archive", archive_url=archive_url, usage_date=str(DAY), lookback_days=3, page_size=10
+    )
+    sandbox.clear()
+    operator.execute({})
+    assert [meter.requests for meter in meters] == [len(sandbox.requests) / 4] * 4

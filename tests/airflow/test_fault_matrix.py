@@ -101,6 +101,16 @@ KEYWORDSAI = [
     Fault("an empty page among others", "users=120;empty_page=2", "IncompleteSnapshotError", 1, task=PAGES),
     Fault("`next` points back", "users=120;next=loop", "IncompleteSnapshotError", 1, task=PAGES),
     Fault("no `next`, 404 behind the end", "users=120;next=missing;past_end=404", ARCHIVED, 1, task=PAGES),
+    Fault(
+        "page 2 not found, says the vendor",
+        "users=120;error=404;error_page=2",
+        "IncompleteSnapshotError",
+        2,
+        task=PAGES,
+    ),
+    Fault("page 2 not found, says a gateway", "users=120;gateway_page=2", "IncompleteSnapshotError", 2, task=PAGES),
+    Fault("fewer users than `total_users`", "missing=1", "IncompleteSnapshotError", 1),
+    Fault("a user twice, with other figures", "users=40;twice=1", ARCHIVED, 1),
     Fault("users move between pages, once", "users=120;drift=delete;drift_times=1", ARCHIVED, 2, task=PAGES),
     Fault("users move all the time", "users=120;drift=delete", "ListingChangedError", 5, task=PAGES),
     Fault("no users", "empty=1", EMPTY, 1),
@@ -138,11 +148,30 @@ S3 = [
     Fault("wrong AWS key", "", "ArchiveAccessError", 0, s3={"password": "wrong"}),
     Fault("bucket may only be read", "", "ArchiveAccessError", 1, s3={"login": "reader", "password": "readersecret"}),
     Fault("S3 away", "", "ArchiveUnavailableError", 0, s3={"endpoint_url": "dead"}),
+    Fault("store knows no checksums", "", "ArchiveAccessError", 1, s3={"writes": "501 NotImplemented"}),
+    Fault("store knows no checksums, as 400", "", "ArchiveAccessError", 1, s3={"writes": "400 InvalidArgument"}),
+    Fault("store takes only so much at once", "", "ArchiveUnavailableError", 1, s3={"writes": "503 SlowDown"}),
+    Fault("a code nobody knows", "", "ArchiveUnavailableError", 1, s3={"writes": "400 Novelty"}),
+    Fault("the role's keys have expired", "", "ArchiveUnavailableError", 1, s3={"writes": "400 ExpiredToken"}),
+]
+TASKS = [
+    Fault(
+        "no such connection, or its secrets backend failed",
+        "",
+        "ConnectionLookupError",
+        0,
+        task={"langdock_conn_id": "nowhere"},
+    ),
+    Fault("an extra that cannot be read", "", "ConfigurationError", 0, extra={"timeout": "soon"}),
+    Fault("a day in the future", "", "ConfigurationError", 0, task={"usage_date": "2062-11-20"}),
+    Fault("a day of before there were such vendors", "", "ConfigurationError", 0, task={"usage_date": "2006-11-20"}),
+    Fault("a day that the vendor no longer has", "", "ConfigurationError", 0, task={"usage_date": "2020-01-01"}),
 ]
 TABLES = {
     "Keywords AI": (KeywordsAIUsersToS3Operator, KEYWORDSAI),
     "Langdock": (LangdockExportToS3Operator, LANGDOCK),
     "S3": (LangdockExportToS3Operator, S3),
+    "Connection and day": (LangdockExportToS3Operator, TASKS),
 }
 #: Why each fatal error is one: how it is known that the same request fails again until a person changes something.
 WHY = {
@@ -172,12 +201,18 @@ def waits(monkeypatch):
 
 
 @pytest.fixture
-def break_s3(set_connection, s3_server, dead_url):
-    """Change the AWS connection."""
+def break_s3(set_connection, s3_server, dead_url, canned_server, canned):
+    """Change the AWS connection; ``writes`` leads to a store without objects that answers so to what is written."""
 
     def _break(changes: dict[str, str]) -> None:
+        endpoint_url = dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url
+        if "writes" in changes:
+            status, code = changes["writes"].split()
+            nothing = canned(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+            error = canned(int(status), f"<Error><Code>{code}</Code></Error>".encode())
+            endpoint_url = canned_server([nothing, nothing, error]).url
         extra = {
-            "endpoint_url": dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url,
+            "endpoint_url": endpoint_url,
             "region_name": "us-east-1",
             "config_kwargs": {"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}},
         }
@@ -233,7 +268,7 @@ def render() -> str:
         "  one try of the task. The pauses between grow up to a minute, or are what the vendor asks for.",
         "- *Airflow retries* is no where a retry cannot help: the task fails at once, whatever its `retries`, and says",
         "  what to change.",
-        "- *Asked* of the S3 table is how often the vendor was asked for an export.",
+        "- *Asked* of the last two tables is how often the vendor was asked for an export.",
         "- *On S3* is what this try left. An upload that was begun is aborted.",
     ]
     for title, (_, faults) in TABLES.items():

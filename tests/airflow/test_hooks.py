@@ -1,6 +1,8 @@
 from __future__ import annotations
 
 import decimal
+import json
+import re
 import threading
 import time
 import traceback
@@ -9,7 +11,12 @@ from datetime import UTC, datetime, timedelta
 import pandas as pd
 import pytest
 
-from airflow_usage_provider.exceptions import ConfigurationError, ConnectionLookupError, TransientError
+from airflow_usage_provider.exceptions import (
+    ConfigurationError,
+    ConnectionLookupError,
+    InvalidBodyError,
+    TransientError,
+)
 from airflow_usage_provider.hooks.base import UsageHook
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
 from airflow_usage_provider.hooks.langdock import LangdockHook
@@ -323,3 +330,42 @@ def test_an_export_streams_as_bytes(connect_vendors):
     connect_vendors()
     body = b"".join(LangdockHook().iter_export_chunks(stream="models", usage_date=DAY))
     assert body.startswith(b"period_start,")
+
+
+@pytest.fixture
+def export_of(set_connection, canned_server, canned):
+    """A Langdock that exports this CSV."""
+
+    def serve(body: bytes, records: int) -> None:
+        server = canned_server()
+        data = {"downloadUrl": f"{server.url}/file", "recordCount": records, "dateRange": {}}
+        server.answers = [canned(body=json.dumps({"success": True, "data": data}).encode()), canned(body=body)]
+        extra = {"allow_insecure_download": True, "allow_private_download": True}
+        set_connection("langdock_default", conn_type="langdock", host=server.url, password="k", extra=extra)
+
+    return serve
+
+
+def test_an_export_in_windows_1252_is_a_frame(export_of):
+    export_of("api_key_id,api_key_name,requests,requests\nk1,Schlüssel,5,6\n".encode("cp1252"), 1)
+    frame = LangdockHook().get_export_df(stream="api_keys", usage_date=DAY)
+    assert frame.to_dict("records") == [
+        {"api_key_id": "k1", "api_key_name": "Schlüssel", "requests": 5, "requests_2": "6"}
+    ]
+
+
+@pytest.mark.parametrize("cost", ["1,234.56", "0,05", "$1.20", "1e200000000", "9" * 5000])
+def test_a_cost_that_cannot_be_read_is_named_with_its_day_row_and_column(export_of, cost):
+    export_of(f'api_key_id,total_cost_usd\nk1,1.00\nk2,"{cost}"\n'.encode(), 2)
+    shown = re.escape(cost[:60])
+    with pytest.raises(InvalidBodyError, match=rf"Row 2 of {DAY}: column 'total_cost_usd' holds '{shown}"):
+        LangdockHook().get_export_df(stream="api_keys", usage_date=DAY)
+
+
+def test_users_are_dicts_with_all_that_was_sent(set_connection, canned_server, canned):
+    body = b'{"results":[{"customer_identifier":"a","requests":5,"requests":6,"cost":0.10,"n":%s}],"next":null}'
+    server = canned_server([canned(body=body % (b"9" * 5000))])
+    set_connection("keywordsai_default", conn_type="keywordsai", host=server.url, password="k")
+    ((user,),) = KeywordsAIHook().iter_user_pages(usage_date=DAY)
+    assert (user["requests"], user["requests_2"], str(user["cost"])) == (5, 6, "0.10")
+    assert user["n"] == decimal.Decimal("9" * 5000)

@@ -144,6 +144,7 @@ def test_the_manifest_names_the_task_that_wrote_it(connect_vendors, archive_url,
     manifest = next(json.loads(body) for key, body in objects().items() if key.endswith(".json"))
     assert manifest["airflow"] == {
         "dag_id": "dag", "run_id": "run", "task_id": "archive", "map_index": 3, "try_number": 2,
+        "conn_id": "langdock_default",
     }  # fmt: skip
 
 

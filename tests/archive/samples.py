@@ -18,6 +18,7 @@ from airflow_usage_provider.archive.objects import FolderObjects, Objects, S3Obj
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.archive.verify import Report, verify_archive
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
+from airflow_usage_provider.schema import StreamSchema
 
 API_KEYS = Series("langdock", "eu/acme", "api_keys")
 USERS = Series("keywordsai", "prod", "users")
@@ -40,9 +41,18 @@ class Shelf:
         self.url = self.location.uri(self.location.prefix)
         self.now = datetime(2026, 1, 2, tzinfo=UTC)
 
-    def store(self, day: int, body: bytes, rows: int, *, series: Series = API_KEYS, columns: str = "") -> Manifest:
+    def store(
+        self,
+        day: int,
+        body: bytes,
+        rows: int,
+        *,
+        series: Series = API_KEYS,
+        columns: str = "",
+        schema: StreamSchema | None = None,
+    ) -> Manifest:
         """Archive an answer for a day of January; JSON Lines are not compressed."""
-        is_json = series is USERS
+        is_json = body.startswith(b"{") or series is USERS
         compression = "none" if is_json else "gzip"
         archive = Archive(client=self.client, location=self.location, compression=compression, now=lambda: self.now)
         self.now = max(self.now + timedelta(hours=1), datetime(2026, 1, day + 1, 2, tzinfo=UTC))
@@ -51,7 +61,8 @@ class Shelf:
             if body:
                 snapshot.write(body)
             facts = StreamFacts(rows=rows, columns=tuple(columns.split()))
-            manifest: Manifest = snapshot.commit(facts, maturity="final", request={"method": "POST", "path": "/export"})
+            request = {"method": "POST", "path": "/export"}
+            manifest: Manifest = snapshot.commit(facts, maturity="final", request=request, schema=schema)
         return manifest
 
     def read_all(self) -> dict[str, bytes]:

@@ -14,7 +14,9 @@ from typing import Any
 import pytest
 from samples import FIRST, JSON_SECOND, SECOND, USERS, Copy, Shelf, download, live
 
+from airflow_usage_provider.archive.keys import Series
 from airflow_usage_provider.cli import main
+from airflow_usage_provider.schema import StreamSchema
 
 Run = Callable[..., tuple[int, str, str]]
 OWNER = {"AWS_ACCESS_KEY_ID": "demo", "AWS_SECRET_ACCESS_KEY": "demosecret"}
@@ -233,6 +235,31 @@ def test_diff_says_when_a_key_is_not_one(run: Run, s3_client: Any, tmp_path: Pat
     _, out, err = run("diff", "2026-01-01", "1", "2", archive=archive)
     assert [line[0] for line in out.splitlines()] == ["+", "+"]
     assert "3 rows repeat the key of an earlier one" in err
+
+
+def test_diff_takes_the_identity_of_the_manifest_and_keys_within_objects(
+    run: Run, s3_client: Any, tmp_path: Path
+) -> None:
+    shelf = Shelf(s3_client, "archive")
+    costs = Series("acme", "main", "costs")
+    kinds = {"project_id": "text", "line_item": "text", "api_key_id": "text", "amount.value": "money"}
+    schema = StreamSchema(("project_id", "line_item", "api_key_id"), kinds)
+    rows = [
+        b'{"project_id":"p","line_item":"%s","api_key_id":null,"amount":{"value":%s,"currency":"usd"}}\n' % row
+        for row in ((b"in", b"1.00"), (b"out", b"2"), (b"cache", b"3"), (b"in", b"1.5"), (b"out", b"2.0"))
+    ]
+    for body in (rows[:3], rows[3:]):
+        names = "project_id line_item api_key_id amount"
+        shelf.store(1, b"".join(body), len(body), series=costs, columns=names, schema=schema)
+    archive = str(download(shelf.read_all(), tmp_path / "other").folder)
+    _, out, err = run("diff", "2026-01-01", "1", "2", archive=archive)
+    assert [line.split("  ")[-1] for line in out.splitlines()[:1]] == ["amount.value: 1.00 -> 1.5"]
+    assert [line[0] for line in out.splitlines()] == ["~", "-"]
+    assert "by project_id, line_item: 0 added, 1 removed, 1 changed, 1 same." in err
+    _, out, err = run("diff", "2026-01-01", "1", "2", "--key", "amount.currency,line_item", archive=archive)
+    assert out.startswith("~ amount.currency=usd, line_item=in  amount.value: 1.00 -> 1.5\n")
+    status, _, err = run("diff", "2026-01-01", "1", "2", "--key", "price.currency", archive=archive)
+    assert (status, "No column price.currency" in err) == (2, True)
 
 
 def test_names_of_people_are_shown_as_they_are_and_control_characters_are_not(

@@ -51,6 +51,7 @@ def client_to(connect: Any, client_options: dict[str, Any]) -> Iterator[Callable
         (exchange, "MAX_BODY_BYTES", 256 * MIB),
         (exchange, "MAX_ERROR_BYTES", 64 * 1024),
         (framing, "MAX_INTERIM", 64),
+        (json_records, "MAX_VALUES", 1_000_000),
         (http, "MAX_RETRY_AFTER", 600),
         (download, "MAX_REDIRECTS", 3),
         (exchange, "CHUNK", MIB),

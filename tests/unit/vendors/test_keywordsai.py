@@ -427,3 +427,132 @@ def test_checking_a_connection_asks_for_one_user(connect: Any, client_options: A
     with pytest.raises(AuthenticationError):
         vendor.check()
     vendor.close()
+
+
+def answers(canned: Any, *pages: Any) -> list[Any]:
+    """Pages of names, their ``next`` and their total; or a status and a body."""
+    built = []
+    for one in pages:
+        if isinstance(one[0], int):
+            built.append(canned(one[0], one[1]))
+            continue
+        names, following, total = one
+        rows = [{"customer_identifier": name} for name in names]
+        totals = {} if total is None else {"total_users": total}
+        built.append(canned(body=json.dumps({"results": rows, "next": following, "aggregation_data": totals}).encode()))
+    return built
+
+
+MORE = "https://api.keywordsai.co/api/users/?page=2"
+FOREIGN_ENDS = [
+    (404, b"404 page not found"),
+    (404, b'{"detail":"Not found."}'),
+    (404, b"{}"),
+    (404, b"null"),
+    (404, b""),
+    (404, b"Invalid page."),
+    (404, b'["Invalid page."]'),
+    (404, b'{"detail":"Invalid page size."}'),
+    (404, b'{"message":"Invalid page."}'),
+    (404, b"<html><body>404</body></html>"),
+    (400, b'{"detail":"Bad request."}'),
+    (400, b"Bad Request"),
+]
+
+
+@pytest.mark.parametrize("verify_pages", [True, False])
+@pytest.mark.parametrize("total", [3, None])
+@pytest.mark.parametrize("end", FOREIGN_ENDS)
+def test_a_page_that_somebody_else_does_not_find_is_no_end(
+    open_users: Open, canned_server: Any, canned: Any, end: Any, total: int | None, verify_pages: bool
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, total), end))
+    stream = open_users(base_url=server.url, page_size=2, pages_in_flight=1, verify_pages=verify_pages)
+    with pytest.raises(IncompleteSnapshotError) as caught:
+        read(stream)
+    assert (caught.value.vendor, caught.value.stream) == ("keywordsai", "users")
+
+
+OWN_ENDS = [
+    (200, b'{"results":[],"next":null}'),
+    (200, b'{"results":[]}'),
+    (404, b'{"detail":"Invalid page."}'),
+    (404, b'{"detail": "Invalid page.", "code": "not_found"}'),
+    (400, b'{"detail":"Invalid page number"}'),
+]
+
+
+@pytest.mark.parametrize("end", OWN_ENDS)
+def test_a_page_that_the_vendor_itself_does_not_have_is_an_end_behind_a_full_one(
+    open_users: Open, canned_server: Any, canned: Any, end: Any, fake_time: Any
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, None), end, ("ab", MORE, None)))
+    rows, facts = read(open_users(base_url=server.url, page_size=2, pages_in_flight=1))
+    assert (identify(rows), facts.end) == (["a", "b"], "passed, read twice")
+    assert sum(fake_time.slept) >= 10
+    assert len(server.requests) == 3
+
+
+@pytest.mark.parametrize("end", OWN_ENDS)
+def test_it_is_none_behind_a_page_that_was_not_full_and_says_that_more_follows(
+    open_users: Open, canned_server: Any, canned: Any, end: Any
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, None), end))
+    with pytest.raises(IncompleteSnapshotError, match="Page 1 says that more follows, and page 2 has nothing"):
+        read(open_users(base_url=server.url, pages_in_flight=1))
+
+
+@pytest.mark.parametrize("end", OWN_ENDS)
+def test_it_is_none_where_the_vendor_has_more_users(
+    open_users: Open, canned_server: Any, canned: Any, end: Any
+) -> None:
+    server = canned_server(answers(canned, ("ab", MORE, 3), end))
+    with pytest.raises(IncompleteSnapshotError, match="The vendor has 3 records, 2 came"):
+        read(open_users(base_url=server.url, page_size=2, pages_in_flight=1))
+
+
+def test_one_page_must_hold_as_many_users_as_the_vendor_says(open_users: Open, canned_server: Any, canned: Any) -> None:
+    server = canned_server(answers(canned, ("ab", None, 3)))
+    with pytest.raises(IncompleteSnapshotError, match="The vendor has 3 records, 2 came"):
+        read(open_users(base_url=server.url))
+
+
+def test_the_manifest_is_told_how_the_end_was_known(open_users: Open) -> None:
+    assert read(open_users("users=9"))[1].end == "said, totals"
+    assert read(open_users("users=9;aggregation=missing"))[1].end == "said, one page"
+    assert read(open_users("users=25;aggregation=missing"))[1].end == "said, read twice"
+    assert read(open_users("users=25;next=missing"))[1].end == "passed, totals"
+    assert read(open_users("users=25;aggregation=missing", verify_pages=False))[1].end == "said, not verified"
+
+
+def test_the_question_has_what_decides_the_answer_and_neither_day_nor_page_size(open_users: Open) -> None:
+    def ask(**query: Any) -> Any:
+        return open_users(**query).question
+
+    assert ask(window=UsageWindow(DAY, "Asia/Kolkata"), summary_type="weekly") == {
+        "method": "GET",
+        "path": "/api/users/",
+        "parameters": {"summary_type": "weekly"},
+        "timezone": "Asia/Kolkata",
+    }
+    assert ask() == ask(window=UsageWindow(date(2026, 6, 1)), page_size=5, base_url="https://api.respan.ai")
+    assert ask() != ask(window=UsageWindow(DAY, "Europe/Berlin"))
+    assert ask(environment="test") == ask(key_environment="test") != ask()
+    assert ask(stream="users_list")["path"] == "/api/users/list/"
+
+
+def test_an_environment_has_a_pot_of_its_own_wherever_it_was_set(open_users: Open) -> None:
+    pots = [
+        open_users(**where).schema.roles["charges"]
+        for where in ({}, {"environment": "test"}, {"key_environment": "test"})
+    ]
+    assert pots == ["usage", "usage_test", "usage_test"]
+
+
+def test_a_user_on_one_page_with_two_costs_is_archived_twice(
+    open_users: Open, caplog: pytest.LogCaptureFixture
+) -> None:
+    rows, facts = read(open_users("users=5;twice=1"))
+    assert (facts.rows, facts.conflicts, facts.duplicates) == (6, 1, 0)
+    assert rows[5] == rows[0] | {"cost": 4.5}
+    assert "1 records have the identity of another one" in caplog.text

@@ -1,0 +1,1 @@
+"""Tables: Parquet made from the archive alone, for people to query."""
