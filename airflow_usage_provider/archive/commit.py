@@ -131,7 +131,7 @@ class Snapshot:
         entry = self._packing.finish(self._key, facts.rows, self._file_format.content_type)
         files = (entry,) if facts.rows else ()
         is_same = self.previous is not None and _is_same_answer(self.previous, files)
-        found, looked_at = self._look_again(), self._archive.now()
+        looked_at, found = self._archive.now(), self._look_again()
         is_kept = self.previous is not None and is_same and _are_there(self.previous.files, found)
         manifest = self._describe(
             facts,

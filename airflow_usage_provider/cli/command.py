@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_usage_provider import __version__
-from airflow_usage_provider.cli import diff, ls, seal, show, tables, verify
+from airflow_usage_provider.cli import diff, focus, ls, reconcile, report, seal, show, tables, verify
 from airflow_usage_provider.cli.options import Parser, open_objects
 from airflow_usage_provider.cli.terminal import tell
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError, UsageProviderError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: A module each: ``add_parser(commands)`` adds it and names what runs it, ``run(objects, options) -> exit status``.
-COMMANDS = (ls, verify, show, diff, seal, tables)
+COMMANDS = (ls, verify, show, diff, seal, tables, focus, reconcile, report)
 _S3_STEP = (
     "Check the bucket, --profile, --region and --endpoint-url, and that the credentials may s3:ListBucket "
     "and s3:GetObject; AWS_CA_BUNDLE names a private CA."

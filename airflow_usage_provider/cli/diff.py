@@ -17,6 +17,7 @@ from airflow_usage_provider.cli.terminal import print_line, tell
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.models import parse_usage_date
 from airflow_usage_provider.records.rows import unique_names
+from airflow_usage_provider.vendors.schemas import find_schema
 
 if TYPE_CHECKING:
     import argparse
@@ -155,8 +156,6 @@ def _print_amounts(changes: Iterator[Change], day: Day, options: argparse.Namesp
 def _choose_key(options: argparse.Namespace, day: Day, old: Manifest, new: Manifest) -> tuple[str, ...]:
     if options.key:
         return tuple(options.key.split(","))
-    from airflow_usage_provider.vendors.schemas import find_schema
-
     return choose_key(old, new, find_schema(day.series.vendor, day.series.stream))
 
 
