@@ -14,7 +14,7 @@
     └── TransientError                try again later
         ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
         ├── RateLimitedError          too many requests; ``retry_after`` says how long
-        ├── VendorUnavailableError    network, timeout, 5xx
+        ├── VendorUnavailableError    network, timeout, 5xx, or something that answers in the vendor's place
         ├── InvalidBodyError          the body is not what its contract says
         ├── DownloadExpiredError      the signed URL is not there, not yet or no more
         ├── IncompleteSnapshotError   what came is not all there is; nothing was committed
@@ -152,7 +152,7 @@ class RateLimitedError(TransientError):
 
 
 class VendorUnavailableError(TransientError):
-    """The network failed, the vendor answered 5xx, or time ran out."""
+    """The network failed, time ran out, the vendor answered 5xx, or something in its place did."""
 
 
 class InvalidBodyError(TransientError):

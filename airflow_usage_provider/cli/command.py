@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options = build_parser().parse_args(arguments)
+        options = _parse(arguments)
         with open_objects(options) as objects:
             status: int = options.run(objects, options)
         sys.stdout.flush()
@@ -64,6 +64,17 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     return parser
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what comes behind options may still belong to the words before them."""
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and ("what" not in options or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.what.extend(rest)
+    return options
 
 
 if __name__ == "__main__":

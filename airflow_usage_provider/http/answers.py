@@ -139,6 +139,17 @@ def _redirect_error(answer: ApiResponse, details: dict[str, Any]) -> UsageProvid
     return answer.error(VendorUnavailableError, said, next_step=_PLACE_STEP, **details)
 
 
+def refuse_markup(body: bytes, status: int, error: ErrorBuilder) -> None:
+    """
+    Refuse an answer that begins as HTML or XML.
+
+    :raises InvalidBodyError: it does: something other than the API is at the base URL, for now or for ever.
+    """
+    if is_markup(body):
+        step = f"{URL_STEP} If it is right, try again later."
+        raise error(InvalidBodyError, "The host answers HTML or XML, not JSON", status=status, next_step=step)
+
+
 def is_markup(body: bytes) -> bool:
     """Whether a body begins as HTML or XML: a page for people, not the API's word."""
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"

@@ -16,16 +16,16 @@ import tenacity
 
 from airflow_usage_provider.exceptions import (
     IncompleteSnapshotError,
-    InvalidBodyError,
     RateLimitedError,
     TransientError,
     UsageProviderError,
 )
-from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, is_markup, request_id, status_error
+from airflow_usage_provider.http.answers import ApiResponse, refuse_markup, request_id, status_error
 from airflow_usage_provider.http.auth import BearerAuth, HeaderAuth
 from airflow_usage_provider.http.clock import SYSTEM_CLOCK
-from airflow_usage_provider.http.exchange import Exchange, Request, new_session
+from airflow_usage_provider.http.exchange import Exchange
 from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
+from airflow_usage_provider.http.session import Request, new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 if TYPE_CHECKING:
@@ -122,24 +122,8 @@ class HttpClient:
                 return exchange.read_answer()
 
         answer = self.retrying(attempts=attempts)(ask)
-        self.refuse_markup(answer.body, answer.status, path, stream=stream)
+        refuse_markup(answer.body, answer.status, answer.error)
         return answer
-
-    def refuse_markup(self, body: bytes, status: int, path: str, *, stream: str) -> None:
-        """
-        Refuse an answer that begins as HTML or XML.
-
-        :raises InvalidBodyError: it does: something other than the API is at the base URL, for now or for ever.
-        """
-        if is_markup(body):
-            raise self.error(
-                InvalidBodyError,
-                "The host answers HTML or XML, not JSON",
-                stream=stream,
-                status=status,
-                url=self.url(path),
-                next_step=f"{URL_STEP} If it is right, try again later.",
-            )
 
     def stream(
         self,

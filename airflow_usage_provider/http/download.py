@@ -19,7 +19,8 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.http.addresses import ALLOW_STEP, is_public_address
 from airflow_usage_provider.http.answers import ApiResponse, status_error
-from airflow_usage_provider.http.exchange import Exchange, Request, new_session
+from airflow_usage_provider.http.exchange import Exchange
+from airflow_usage_provider.http.session import Request, new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 if TYPE_CHECKING:

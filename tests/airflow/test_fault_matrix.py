@@ -16,7 +16,7 @@ import pytest
 
 from airflow_usage_provider import exceptions
 from airflow_usage_provider.compat import AirflowFailException
-from airflow_usage_provider.exceptions import TransientError, UsageProviderError
+from airflow_usage_provider.exceptions import FatalError, TransientError, UsageProviderError
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.http.limiter import RateLimiter
@@ -173,6 +173,17 @@ TABLES = {
     "S3": (LangdockExportToS3Operator, S3),
     "Connection and day": (LangdockExportToS3Operator, TASKS),
 }
+#: Why each fatal error is one: how it is known that the same request fails again until a person changes something.
+WHY = {
+    "AuthenticationError": "the vendor itself refuses the key, with 401 or 403 that is no web page",
+    "ConfigurationError": "a setting cannot be right, the API says in JSON that it has no such path, it has moved, its "
+    "TLS certificate is not trusted, or a download leads where the connection does not allow",
+    "RequestRejectedError": "the API itself, in JSON, refuses this very request",
+    "ExportTooLargeError": "the day holds more rows than the vendor exports at once",
+    "ArchiveAccessError": "S3 says that there is no such bucket, that the key is wrong or may not do this, or that it "
+    "knows no checksums",
+    "UnreadableValueError": "archived bytes do not change, and these hold money that cannot be read as money",
+}
 ROWS = [
     pytest.param(operator, fault, id=f"{title}: {fault.what}")
     for title, (operator, faults) in TABLES.items()
@@ -265,7 +276,25 @@ def render() -> str:
     for title, (_, faults) in TABLES.items():
         lines += ["", f"## {title}", "", "| Fault | Sandbox | Outcome | Asked | Airflow retries | On S3 |"]
         lines += ["|---|---|---|---|---|---|", *(fault.row for fault in faults)]
+    lines += [
+        "",
+        "## Errors that a retry cannot mend",
+        "",
+        "Everything else, also what nobody foresaw, is left to Airflow's retries, and waited out by a sensor.",
+        "",
+        "| Error | It is known to fail again because | Rows above |",
+        "|---|---|---|",
+    ]
+    faults = [fault for _, table in TABLES.values() for fault in table]
+    for kind, why in WHY.items():
+        shown = dict.fromkeys(fault.what for fault in faults if fault.outcome == kind)
+        lines.append(f"| `{kind}` | {why} | {'; '.join(shown)} |")
     return "\n".join(lines) + "\n"
+
+
+def test_every_error_that_is_fatal_says_why():
+    kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, FatalError)]
+    assert set(WHY) == {kind.__name__ for kind in kinds} - {"FatalError"}
 
 
 def test_the_page_shows_what_was_tested():

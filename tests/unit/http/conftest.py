@@ -13,7 +13,8 @@ from typing import Any
 import pytest
 import requests
 
-from airflow_usage_provider.http.exchange import Exchange, Request, new_session
+from airflow_usage_provider.http.exchange import Exchange
+from airflow_usage_provider.http.session import Request, new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 Ask = Callable[..., Exchange]

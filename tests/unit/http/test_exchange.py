@@ -25,7 +25,8 @@ from airflow_usage_provider.exceptions import (
     VendorUnavailableError,
 )
 from airflow_usage_provider.http.auth import BearerAuth
-from airflow_usage_provider.http.exchange import Exchange, new_session
+from airflow_usage_provider.http.exchange import Exchange
+from airflow_usage_provider.http.session import new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 Ask = Callable[..., Exchange]

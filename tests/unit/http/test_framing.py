@@ -12,8 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError, UsageProviderError
-from airflow_usage_provider.http.exchange import Exchange, new_session
+from airflow_usage_provider.http.exchange import Exchange
 from airflow_usage_provider.http.framing import MAX_INTERIM
+from airflow_usage_provider.http.session import new_session
 from airflow_usage_provider.http.transport import WatchedAdapter
 
 Ask = Callable[..., Exchange]
