@@ -17,12 +17,13 @@ from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.compat import AirflowFailException
 from airflow_usage_provider.configuration import read_option, read_owners_url, read_tables_url
 from airflow_usage_provider.exceptions import ConfigurationError, FatalError, UnreconciledError
+from airflow_usage_provider.operators.alerts import read_owners
 from airflow_usage_provider.tables.charges import add_up, choose_pots, iter_charges, read_views
 from airflow_usage_provider.tables.close import Sealed, check_month, seal_month, write_close
 from airflow_usage_provider.tables.figures import Sums
 from airflow_usage_provider.tables.focusfiles import write_focus
 from airflow_usage_provider.tables.layout import Month
-from airflow_usage_provider.tables.owners import Owners, parse_owners
+from airflow_usage_provider.tables.owners import Owners
 from airflow_usage_provider.tables.shelf import S3Shelf
 
 if TYPE_CHECKING:
@@ -103,7 +104,7 @@ def write_report(plan: Mapping[str, Any], sealed: Mapping[str, Any], context: Ma
             month,
             as_of=as_of,
             now=datetime.now(UTC),
-            owners=_read_owners(plan, objects),
+            owners=read_owners(objects, plan["owners_url"]) if plan["owners_url"] else Owners(),
             sealed=Sealed(**sealed),
             tolerance=Decimal(plan["tolerance"]),
         )
@@ -126,14 +127,3 @@ def _opened(plan: Mapping[str, Any]) -> Iterator[tuple[S3Objects, Month, datetim
         yield objects, Month.parse(plan["month"]), datetime.fromisoformat(plan["as_of"])
     except FatalError as error:
         raise AirflowFailException(str(error)) from None
-
-
-def _read_owners(plan: Mapping[str, Any], objects: S3Objects) -> Owners:
-    url = plan["owners_url"]
-    if not url:
-        return Owners()
-    folder, _, name = url.rpartition("/")
-    body = S3Shelf(objects.client, ArchiveLocation.parse(folder)).read(name)
-    if body is None:
-        raise ConfigurationError(f"There is no file {url}", next_step="Put one there, or unset owners_url.")
-    return parse_owners(body)
