@@ -222,7 +222,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
                 log=self.log,
             )
             for name in {stream.name for stream in streams}:
-                archive.survey(Series(self.vendor, hook.account, name), windows)
+                archiving.survey(Series(self.vendor, hook.account, name), windows)
             outcomes = call_in_flight(
                 partial(self._archive_day, archiving, hook),
                 list(zip(windows, streams, strict=True)),
