@@ -180,7 +180,9 @@ WHY = {
     "TLS certificate is not trusted, or a download leads where the connection does not allow",
     "RequestRejectedError": "the API itself, in JSON, refuses this very request",
     "ExportTooLargeError": "the day holds more rows than the vendor exports at once",
-    "ArchiveAccessError": "S3 says that there is no such bucket, that the key is wrong, or that it may not do this",
+    "ArchiveAccessError": "S3 says that there is no such bucket, that the key is wrong or may not do this, or that it "
+    "knows no checksums",
+    "UnreadableValueError": "archived bytes do not change, and these hold money that cannot be read as money",
 }
 ROWS = [
     pytest.param(operator, fault, id=f"{title}: {fault.what}")
