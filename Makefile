@@ -14,7 +14,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
-.PHONY: help dist docs demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
+.PHONY: help dist docs focus-check demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -79,6 +79,9 @@ dist: .venv/with-tools ## wheel and source distribution, and what the package in
 
 docs: .venv/with-tools .venv/with-package ## the documentation as a site, in build/docs/index.html; warnings are errors
 	AIRFLOW_HOME=$(CURDIR)/build/airflow $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
+
+focus-check: setup ## what we write as FOCUS, by the specification's own validator, in an environment of its own (Python 3.12)
+	$(BIN)/python -m pytest -q tests/unit/tables/test_focus_validator.py
 
 lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowest versions that pyproject.toml allows
 	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)

@@ -26,6 +26,7 @@ from airflow_usage_provider.testing.s3 import S3Server
 from sandbox.airflow_standalone import AirflowStandalone, ApiError
 from sandbox.archive import ArchiveReader
 from sandbox.server import Sandbox
+from sandbox.tables import show_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -294,6 +295,7 @@ def run_demo(home: Path, *, ui: bool) -> None:
             archive_days(airflow, days)
             say("all runs succeeded")
             show_archive(ArchiveReader(s3.client(), s3.bucket))
+            show_tables(s3, "llm-usage")
             if ui:
                 print(f"\nAirflow: {airflow.url}  user {airflow.username}  password {airflow.password}")
                 print(f"S3: {s3.endpoint_url}  access key {s3.access_key}  secret key {s3.secret_key}")

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from datetime import date, datetime
 
+    from airflow_usage_provider.archive.amounts import AmountChange
     from airflow_usage_provider.archive.compare import Change
     from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.manifest import Manifest
@@ -107,6 +108,21 @@ def to_change_record(change: Change) -> Record:
     return {"change": change.kind, "key": change.key, "old": change.old or None, "new": change.new or None}
 
 
+def to_amount_record(amount: AmountChange) -> Record:
+    """Return a change of an amount for machines."""
+    change = amount.change
+    amounts = {"old": amount.old, "new": amount.new, "difference": f"{amount.difference:+f}"}
+    return {"change": change.kind, "key": change.key, **amounts}
+
+
+def format_amount(amount: AmountChange, column: str) -> str:
+    """One line for one row whose amount differs."""
+    change = amount.change
+    key = ", ".join(f"{name}={format_value(value)}" for name, value in change.key.items())
+    old, new = ("(none)" if value is None else f"{value:f}" for value in (amount.old, amount.new))
+    return f"{_SIGNS[change.kind]} {key}  {column}: {old} -> {new}  {amount.difference:+f}"
+
+
 def describe_series(days: Iterable[Day]) -> str:
     """List series for a message."""
     return "; ".join(" ".join((d.series.vendor, d.series.account, d.series.stream)) for d in days)
@@ -135,8 +151,8 @@ def _describe_item(objects: Objects, item: Day | Gap | StoredObject, as_of: date
     if isinstance(item, Gap):
         last = {"until": item.last.isoformat(), "days": item.days} if item.days > 1 else {}
         state = "break" if item.is_break else "gap"
-        return None if as_of else _place(item.series, item.first) | last | {"state": state, "snapshots": 0}
-    record = _place(item.series, item.usage_date) | {"snapshots": len(item.manifests)}
+        return None if as_of else place(item.series, item.first) | last | {"state": state, "snapshots": 0}
+    record = place(item.series, item.usage_date) | {"snapshots": len(item.manifests)}
     try:
         manifest = read_answer(objects, item, as_of)
     except ArchiveCorruptError as error:
@@ -149,7 +165,7 @@ def _describe_item(objects: Objects, item: Day | Gap | StoredObject, as_of: date
 
 def _describe_snapshot(objects: Objects, day: Day, snapshot_id: str, as_of: datetime | None) -> Record | None:
     entry = day.manifests[snapshot_id]
-    record = _place(day.series, day.usage_date) | {"snapshot_id": snapshot_id, "manifest": objects.uri(entry.name)}
+    record = place(day.series, day.usage_date) | {"snapshot_id": snapshot_id, "manifest": objects.uri(entry.name)}
     try:
         manifest = read_manifest(objects, entry)
         if as_of and read_time(manifest) > as_of:
@@ -175,7 +191,8 @@ def _describe_answer(manifest: Manifest) -> Record:
     }
 
 
-def _place(series: Series, usage_date: date) -> Record:
+def place(series: Series, usage_date: date) -> Record:
+    """Say which day of which series, for machines."""
     return {
         "vendor": series.vendor,
         "account": series.account,

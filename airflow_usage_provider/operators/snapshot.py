@@ -6,6 +6,7 @@ its error; the task fails at the end and says which.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
@@ -14,6 +15,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import AssetAlias, BaseOperator
 
 from airflow_usage_provider.archive.checksums import prefer_checksums
+from airflow_usage_provider.archive.errors import translated_errors
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.packing import check_compression
 from airflow_usage_provider.archive.question import check_new_question
@@ -83,8 +85,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.hook_class and (name := cls.hook_class.conn_name_attr) not in cls.template_fields:
-            cls.template_fields = (*cls.template_fields, name)
+        names = [cls.hook_class.conn_name_attr] if cls.hook_class else []
+        if maker := vars(cls).get("__init__"):
+            names += [name for name in inspect.signature(maker).parameters if name.endswith("_conn_id")]
+        # Mapped over accounts, an id is filled in only where it is templated.
+        cls.template_fields = tuple(dict.fromkeys([*cls.template_fields, *names]))
 
     def __init__(
         self,
@@ -145,7 +150,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
         return stream
 
     def open_streams(self, hook: Any, windows: Sequence[UsageWindow]) -> list[VendorStream]:
-        """Return a stream for each day, in their order: for a vendor that answers many days at once."""
+        """
+        Return a stream for each day, in their order: for a vendor that answers many days at once.
+
+        Several of them may be read at the same time.
+        """
         return [self.open_stream(hook, window) for window in windows]
 
     @classmethod
@@ -271,7 +280,8 @@ class UsageSnapshotToS3Operator(BaseOperator):
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         location = ArchiveLocation.parse(self.archive_url)
-        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        with translated_errors(location.bucket):  # a role is assumed here already
+            client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
         prefer_checksums(client)
         return Archive(
             client=client, location=location, compression=self.compression, extra_args=self.s3_extra_args or {}

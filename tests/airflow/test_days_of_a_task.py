@@ -231,9 +231,9 @@ def test_a_secrets_backend_that_fails_once_costs_a_try_and_not_the_day(archive_u
     assert len(operator.execute({})) == 1
 
 
-def test_an_extra_that_is_no_object_is_not_retried(archive_url, set_connection):
-    set_connection("acme_default", conn_type="acme", password="k", extra=["account", "acme"])
-    with pytest.raises(AirflowFailException, match="extra that is no JSON object"):
+def test_an_extra_that_cannot_be_right_is_not_retried(archive_url, set_connection):
+    set_connection("acme_default", conn_type="acme", password="k", extra={"account": ["acme"]})
+    with pytest.raises(AirflowFailException, match=r"account \['acme'\] in its extra"):
         AcmeOperator(read=whole, archive_url=archive_url).execute({})
 
 

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import json
+from collections import Counter
 from datetime import UTC, datetime, timedelta
 
 import pytest
 
 from airflow_usage_provider.compat import AirflowFailException
-from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.exceptions import ArchiveUnavailableError, ConfigurationError
 from airflow_usage_provider.operators.langdock import LangdockExportToS3Operator
 
 DAY = (datetime.now(UTC) - timedelta(days=3)).date()
@@ -126,3 +127,57 @@ def test_customer_keys_among_the_s3_arguments_are_masked_given_or_rendered(archi
     shown = str(redact({"s3_extra_args": operator.s3_extra_args, "log": f"sent {encoded}"}))
     assert not any(secret in shown for secret in (given, rendered, encoded))
     assert "STANDARD" in shown
+
+
+@pytest.mark.parametrize("disabled", [False, True])
+def test_a_metadata_service_that_fails_to_answer_is_tried_again_and_one_that_is_switched_off_is_not(
+    connect_vendors, set_connection, s3_server, canned_server, canned, archive_url, monkeypatch, tmp_path, disabled
+):
+    connect_vendors()
+    metadata = canned_server([canned(503, b"")])
+    for name in ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_PROFILE"):
+        monkeypatch.delenv(name, raising=False)
+    for name in ("AWS_SHARED_CREDENTIALS_FILE", "AWS_CONFIG_FILE"):
+        monkeypatch.setenv(name, str(tmp_path / name))
+    monkeypatch.setenv("AWS_EC2_METADATA_SERVICE_ENDPOINT", metadata.url)
+    monkeypatch.setenv("AWS_EC2_METADATA_DISABLED", str(disabled).lower())
+    extra = {"endpoint_url": s3_server.endpoint_url, "region_name": "us-east-1"}
+    set_connection("aws_default", conn_type="aws", extra=extra)
+    kind = AirflowFailException if disabled else ArchiveUnavailableError
+    with pytest.raises(kind, match="NoCredentialsError"):
+        export(archive_url).execute({})
+    assert bool(metadata.requests) is not disabled
+
+
+def test_a_role_that_cannot_be_assumed_now_is_an_error_of_the_archive(
+    connect_vendors, set_connection, canned_server, canned, archive_url
+):
+    connect_vendors()
+    sts = canned_server([canned(503, b"<ErrorResponse><Error><Code>ServiceUnavailable</Code></Error></ErrorResponse>")])
+    extra = {
+        "role_arn": "arn:aws:iam::123456789012:role/archive",
+        "region_name": "us-east-1",
+        "service_config": {"sts": {"endpoint_url": sts.url}},
+        "config_kwargs": {"retries": {"max_attempts": 0}},
+    }
+    set_connection("aws_default", conn_type="aws", login="key", password="secret", extra=extra)
+    with pytest.raises(ArchiveUnavailableError, match="AssumeRole"):
+        export(archive_url).execute({})
+
+
+def test_a_look_back_asks_s3_three_times_a_day_and_twice_a_run(connect_vendors, archive_url):
+    class Counted(LangdockExportToS3Operator):
+        def _open_archive(self):
+            archive = super()._open_archive()
+            archive.client.meta.events.register("before-send.s3", lambda event_name, **_: calls.update([event_name]))
+            return archive
+
+    connect_vendors()
+    for first in (True, False):
+        calls: Counter[str] = Counter()
+        summaries = Counted(
+            task_id="archive", archive_url=archive_url, usage_date=DAY.isoformat(), lookback_days=7
+        ).execute({})
+        assert all(summary["unchanged"] is not first for summary in summaries)
+        assert sum(calls.values()) == 2 + 8 * 3
+        assert calls["before-send.s3.ListMultipartUploads"] == 1

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from example import Example, build_example
+from example import Example, build_example, build_tables
 
 from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.testing.s3 import S3Server
@@ -18,13 +18,15 @@ from airflow_usage_provider.testing.s3 import S3Server
 def example(s3_server: S3Server) -> Iterator[Example]:
     client = s3_server.client()
     prefer_checksums(client)
-    yield build_example(client, s3_server.bucket)
+    example = build_example(client, s3_server.bucket)
+    build_tables(example)
+    yield example
     client.close()
 
 
 @pytest.fixture(scope="session")
 def synced_folder(example: Example, tmp_path_factory: pytest.TempPathFactory) -> Path:
-    """What ``aws s3 sync`` makes of the archive."""
+    """What ``aws s3 sync`` makes of the archive and its tables."""
     folder = tmp_path_factory.mktemp("synced")
     for name, body in example.download().items():
         (folder / name).parent.mkdir(parents=True, exist_ok=True)

@@ -12,9 +12,13 @@ from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from typing import Any
 
+from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
+from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
+from airflow_usage_provider.tables.target import S3Target
+from airflow_usage_provider.tables.update import update_tables
 from airflow_usage_provider.vendors.schemas import find_schema
 
 KEYS = b"api_key_id,api_key_name,requests,total_cost_usd\n"
@@ -79,6 +83,13 @@ def build_example(client: Any, bucket: str) -> Example:
     example.store("keywordsai acme users", 21, "2026-11-22T02:00:03+00:00", users.splitlines(True)[0], 1)
     example.store("keywordsai eu/beta users", 20, "2026-11-21T02:00:04+00:00", users.splitlines(True)[0], 1)
     return example
+
+
+def build_tables(example: Example) -> None:
+    """Build the tables below ``tables/`` of the archive."""
+    target = S3Target(example.client, ArchiveLocation(example.location.bucket, f"{example.location.prefix}/tables"))
+    for outcome in update_tables(S3Objects(example.client, example.location), target, Selection()):
+        assert outcome.error is None
 
 
 def _leave_orphan(example: Example, at: str) -> None:

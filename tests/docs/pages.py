@@ -89,4 +89,25 @@ PAGES: Mapping[str, Page] = {
             ],
         },
     ),
+    "docs/tables.md": Page(
+        results={
+            1: [
+                (_day(20), _ACME, 13, Decimal("1.62")),
+                (_day(20), _BETA, 1, Decimal("2.00")),
+                (_day(21), _ACME, 100, Decimal("4.9e-7")),
+                (_day(21), _BETA, 3, None),
+            ],
+            2: [
+                (_day(20), _ACME, 12, Decimal("1.60")),
+                (_day(20), _BETA, 1, Decimal("2.00")),
+                (_day(21), _ACME, 100, Decimal("4.9e-7")),
+                (_day(21), _BETA, 3, None),
+                (_day(22), _ACME, 1, Decimal("9.99")),
+            ],
+            3: [
+                (_LANGDOCK, _ACME, "agents", _day(20), datetime(2026, 11, 21, 2, 0, 2, tzinfo=UTC)),
+                (_LANGDOCK, _ACME, _KEYS, _day(22), datetime(2026, 11, 26, 12, tzinfo=UTC)),
+            ],
+        }
+    ),
 }
