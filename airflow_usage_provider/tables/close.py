@@ -124,19 +124,28 @@ def read_close(objects: Objects, folder: str) -> dict[str, Any]:
 
 
 def write_close(
-    objects: Objects, month: Month, *, as_of: datetime, owners: Owners, sealed: Sealed, tolerance: Decimal = Decimal(0)
+    objects: Objects,
+    month: Month,
+    *,
+    as_of: datetime,
+    now: datetime,
+    owners: Owners,
+    sealed: Sealed,
+    tolerance: Decimal = Decimal(0),
 ) -> tuple[str, dict[str, Any]]:
     """
     Write the report of a month and what its close says of itself, and return the folder's name and the latter.
 
     ``close.json`` comes last: a close is there if and only if it is.
+
+    :param now: names the folder, so that a second try is not in the way of the first.
     """
     closes = list_closes(objects, month)
     last = read_close(objects, closes[-1]) if closes else None
     since = datetime.fromisoformat(last["as_of"]) if last else None
     report = gather_report(objects, month, owners=owners, now=as_of, as_of=as_of, since=since, tolerance=tolerance)
     totals = {currency: total for (currency,), total in sorted(report.figures.totals.items())}
-    folder = f"{CLOSES}{month}/{as_of.astimezone(UTC):{_SECOND}}-{sealed.root[:8]}"
+    folder = f"{CLOSES}{month}/{now.astimezone(UTC):{_SECOND}}-{sealed.root[:8]}"
     document = {
         "month": str(month),
         "as_of": as_of.isoformat(),

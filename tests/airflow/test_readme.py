@@ -25,6 +25,7 @@ RUN_HERE = {
     "docs/deployment/celery.md": ["airflow_local_settings"],
     "docs/deployment/managed.md": ["the DAGs of"],
     "docs/deployment/scale.md": ["ACCOUNTS"],
+    "docs/observability.md": ["UsageBudgetOperator"],
 }
 RUN_ELSEWHERE = {
     "docs/tables.md": "tests/docs/test_tables_page.py",
@@ -52,6 +53,12 @@ def test_the_dag_of_ones_own_is_a_dag():
     names: dict[str, object] = {}
     exec(block("LangdockExportSensor"), names)
     assert names["dag"].task_ids == ["wait", "archive"]
+
+
+def test_the_dag_that_watches_money_is_a_dag():
+    names: dict[str, object] = {}
+    exec(block("UsageBudgetOperator", "docs/observability.md"), names)
+    assert sorted(names["dag"].task_ids) == ["budgets", "spikes"]
 
 
 @pytest.mark.parametrize("page", ["README.md", "docs/deployment/managed.md"])

@@ -47,7 +47,7 @@ def revise(archive: MonthArchive, day: date, cost: str, at: datetime) -> None:
 def close(archive: MonthArchive, at: datetime) -> tuple[str, dict[str, Any]]:
     check_month(archive.objects, MONTH, as_of=at)
     sealed = seal_month(archive.objects, MONTH, now=at)
-    return write_close(archive.objects, MONTH, as_of=at, owners=Owners(), sealed=sealed)
+    return write_close(archive.objects, MONTH, as_of=at, now=at, owners=Owners(), sealed=sealed)
 
 
 def test_a_close_has_the_totals_the_root_and_the_page(archive: MonthArchive) -> None:
