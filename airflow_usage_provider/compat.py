@@ -27,6 +27,10 @@ try:
 except ImportError:  # before Airflow 3.2
     from airflow.lineage.hook import get_hook_lineage_collector  # type: ignore[no-redef,unused-ignore]
 try:
+    from airflow.sdk.log import mask_secret
+except ImportError:  # before Airflow 3.1
+    from airflow.sdk.execution_time.secrets_masker import mask_secret  # type: ignore[no-redef,import-not-found,unused-ignore]
+try:
     from airflow.sdk.observability.stats import Stats
 except ImportError:  # before Airflow 3.2
     from airflow.stats import Stats  # type: ignore[no-redef,assignment,unused-ignore]
@@ -40,4 +44,5 @@ __all__ = [
     "BaseHook",
     "Stats",
     "get_hook_lineage_collector",
+    "mask_secret",
 ]

@@ -19,7 +19,7 @@ from airflow.timetables.interval import CronDataIntervalTimetable
 
 from airflow_usage_provider.compat import AirflowFailException
 from airflow_usage_provider.configuration import Options, plan_settled_at, plan_window, split_list
-from airflow_usage_provider.exceptions import FatalError
+from airflow_usage_provider.exceptions import ConfigurationError, FatalError
 from airflow_usage_provider.operators.lineage import alias_name, tell_assets
 
 if TYPE_CHECKING:
@@ -104,7 +104,7 @@ def daily_dag(
     ) as dag:
         accounts, settled = _plan(operator, options, list(streams))
         archives = []
-        for group_id, stream in name_groups(entries, operator.vendor).items():
+        for group_id, stream in name_groups(entries, operator).items():
             make_archive = partial(
                 operator,
                 task_id=task_id,
@@ -159,7 +159,7 @@ def _archive_accounts(
 ) -> UsageSnapshotToS3Operator:
     """Make the group of a stream, mapped over accounts; return its last task."""
     made = []
-    conn_name = _name_conn_id(make_archive.func)
+    conn_name, _ = _find_conn_id(make_archive.func) or (None, "")
 
     @task_group(group_id=group_id)
     def archive_account(
@@ -210,7 +210,13 @@ def plan_accounts(
     """
     operator.plan(window)
     for entry in split_list(options.find("streams")) or default_streams:
-        operator.check_stream(window, **read_stream(entry))
+        stream = read_stream(entry)
+        if unknown := [name for name in stream if not _takes(operator, name)]:
+            raise ConfigurationError(
+                f"{options.describe('streams')} names {entry!r}, but {operator.__name__} has no {unknown[0]}",
+                next_step="Leave it out.",
+            )
+        operator.check_stream(window, **stream)
     common = {
         "archive_url": options.read("archive_url"),
         "aws_conn_id": options.read("aws_conn_id"),
@@ -218,7 +224,7 @@ def plan_accounts(
         "timezone": window.timezone,
         "lookback_days": options.read_count("lookback_days"),
     }
-    default = operator.hook_class.default_conn_name if operator.hook_class else f"{operator.vendor}_default"
+    _, default = _find_conn_id(operator) or ("", f"{operator.vendor}_default")
     return [{**common, "conn_id": conn_id} for conn_id in options.read_list("conn_ids", default)]
 
 
@@ -228,15 +234,18 @@ def read_stream(entry: str) -> dict[str, Any]:
     return {"stream": stream} | ({"group_by": group_by} if group_by else {})
 
 
-def name_groups(entries: Iterable[str], vendor: str) -> dict[str, dict[str, Any]]:
+def name_groups(entries: Iterable[str], operator: type[UsageSnapshotToS3Operator]) -> dict[str, dict[str, Any]]:
     """
     Return the arguments of each stream by the name of its group; of a vendor without streams, of one group.
 
-    What cannot be a name is left out: the DAG must be there, so that ``plan`` can say what is wrong.
+    What cannot be a name or an argument is left out: the DAG must be there, so that ``plan`` can say what is wrong.
     """
-    streams = [read_stream(entry) for entry in entries]
-    named = {"_by_".join(stream.values()): stream for stream in reversed(streams)}
-    return {name: named[name] for name in reversed(named) if _GROUP.fullmatch(name)} or {vendor: {}}
+    groups: dict[str, dict[str, Any]] = {}
+    for stream in map(read_stream, entries):
+        name = "_by_".join(stream.values())
+        if _GROUP.fullmatch(name) and all(_takes(operator, argument) for argument in stream):
+            groups.setdefault(name, stream)
+    return groups or {operator.vendor: {}}
 
 
 def longest_task(lookback_days: int, days_in_flight: int, requests_per_minute: int) -> timedelta:
@@ -265,10 +274,26 @@ def _read_shape(
     )
 
 
-def _name_conn_id(operator: Any) -> str | None:
-    """Return the operator's parameter for the connection id; None if it has none."""
+def _find_conn_id(operator: Any) -> tuple[str, str] | None:
+    """Return the operator's parameter for the connection id, and its default; None if it has none."""
     if operator.hook_class is not None:
-        return str(operator.hook_class.conn_name_attr)
-    name = f"{operator.vendor}_conn_id"
-    makers = (vars(kind).get("__init__") for kind in operator.__mro__[:-1])
-    return name if any(maker and name in inspect.signature(maker).parameters for maker in makers) else None
+        return operator.hook_class.conn_name_attr, operator.hook_class.default_conn_name
+    found = {
+        name: str(parameter.default)
+        for name, parameter in _parameters(operator).items()
+        if name.endswith("_conn_id") and name != "aws_conn_id"
+    }
+    own = f"{operator.vendor}_conn_id"
+    return next(iter({**({own: found[own]} if own in found else {}), **found}.items()), None)
+
+
+def _takes(operator: type[UsageSnapshotToS3Operator], argument: str) -> bool:
+    return argument in _parameters(operator)
+
+
+def _parameters(operator: type[UsageSnapshotToS3Operator]) -> dict[str, inspect.Parameter]:
+    """Return what the operator can be given by name, its bases' included."""
+    makers = [maker for kind in operator.__mro__[:-1] if (maker := vars(kind).get("__init__"))]
+    return {
+        name: parameter for maker in reversed(makers) for name, parameter in inspect.signature(maker).parameters.items()
+    }

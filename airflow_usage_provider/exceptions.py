@@ -9,11 +9,12 @@
     │   ├── RequestRejectedError      the vendor refuses this very request
     │   │   └── ExportTooLargeError   more rows than the vendor exports at once
     │   ├── UnreadableValueError      money that cannot be read as money; nothing is guessed
+    │   ├── UnreconciledError         a month that is not whole, or whose figures do not agree, is not closed
     │   └── ArchiveAccessError        no such bucket, or S3 refuses the credentials
     └── TransientError                try again later
         ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
         ├── RateLimitedError          too many requests; ``retry_after`` says how long
-        ├── VendorUnavailableError    network, timeout, 5xx
+        ├── VendorUnavailableError    network, timeout, 5xx, or something that answers in the vendor's place
         ├── InvalidBodyError          the body is not what its contract says
         ├── DownloadExpiredError      the signed URL is not there, not yet or no more
         ├── IncompleteSnapshotError   what came is not all there is; nothing was committed
@@ -112,6 +113,10 @@ class UnreadableValueError(FatalError):
     """Money cannot be read as money, and a sum without it would be wrong."""
 
 
+class UnreconciledError(FatalError):
+    """A month is not whole, or its figures do not agree; it is not closed."""
+
+
 class ArchiveAccessError(FatalError):
     """The bucket does not exist, or S3 refuses the credentials."""
 
@@ -147,7 +152,7 @@ class RateLimitedError(TransientError):
 
 
 class VendorUnavailableError(TransientError):
-    """The network failed, the vendor answered 5xx, or time ran out."""
+    """The network failed, time ran out, the vendor answered 5xx, or something in its place did."""
 
 
 class InvalidBodyError(TransientError):

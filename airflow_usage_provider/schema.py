@@ -82,7 +82,8 @@ class StreamSchema:
             _refuse(f"identity is the text {given!r}", f"Give a tuple: ({given!r},).")
         object.__setattr__(self, "columns", _freeze("columns", self.columns))
         object.__setattr__(self, "roles", _freeze("roles", self.roles))
-        if not isinstance(given, list | tuple) or len(set(map(str, given))) != len(given):
+        is_names = isinstance(given, list | tuple) and all(isinstance(name, str) for name in given)
+        if not is_names or len(set(self.identity)) != len(self.identity):
             _refuse(f"identity is {given!r}", "Give a tuple of columns, each once.")
         object.__setattr__(self, "identity", tuple(self.identity))
         for name, kind in self.columns.items():
@@ -140,7 +141,7 @@ class StreamSchema:
 
     def _can_play(self, role: str, value: Any) -> bool:
         try:
-            self._check_role(role, value)
+            self._check_role(role, str(value))
         except ConfigurationError:
             return False
         return isinstance(value, str)

@@ -1,4 +1,4 @@
-"""The demo: real Airflow, a real S3 server, both vendors in the sandbox, and three days archived by a backfill.
+"""The demo: real Airflow, a real S3 server, both vendors in the sandbox; three days archived, and closed as a month.
 
 ``python -m sandbox.demo`` shows what is in the archive afterwards and ends; with ``--ui`` Airflow stays up for a look.
 Nothing of it survives: signals, failures and the normal end all stop every process it started.
@@ -29,10 +29,11 @@ from sandbox.server import Sandbox
 from sandbox.tables import show_tables
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterator, Sequence
     from datetime import date
 
 DAG_IDS = ("keywordsai_users_daily", "langdock_usage_daily")
+CLOSE = "usage_month_close"
 STREAMS = "api_keys,api_keys:model,models"
 DAYS = 3
 TIME_LIMIT = 600.0  # seconds for runs
@@ -102,18 +103,17 @@ def await_dags(airflow: AirflowStandalone) -> None:
         time.sleep(0.5)
 
 
-def switch_on(airflow: AirflowStandalone) -> None:
-    """Unpause both DAGs; each begins at once with a run for the latest day."""
-    for dag_id in DAG_IDS:
+def switch_on(airflow: AirflowStandalone, dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Unpause DAGs; each begins at once with a run for the latest day, unless that day has one."""
+    for dag_id in dag_ids:
         change(airflow, "PATCH", f"/api/v2/dags/{dag_id}", {"is_paused": False})
 
 
-def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
-    """Order a run of both DAGs for each of these days, which follow one another.
+def backfill(airflow: AirflowStandalone, days: list[date], dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Order a run of DAGs for each of these days, which follow one another.
 
-    A stream's first run must have ended: when several runs at once tell of a new asset, Airflow lets one of them
-    create it and fails the others. Without ``run_on_latest_version`` Airflow 3.3 looks it up while its own audit line
-    is pending, and locks SQLite against itself.
+    Without ``run_on_latest_version`` Airflow 3.3 looks it up while its own audit line is pending, and locks SQLite
+    against itself.
     """
     order = {
         "from_date": f"{days[0]}T00:00:00Z",
@@ -121,21 +121,39 @@ def backfill(airflow: AirflowStandalone, days: list[date]) -> None:
         "max_active_runs": len(days),
         "run_on_latest_version": True,
     }
-    for dag_id in DAG_IDS:
+    for dag_id in dag_ids:
         change(airflow, "POST", "/api/v2/backfills", {"dag_id": dag_id, **order})
 
 
-def archive_days(airflow: AirflowStandalone, days: list[date]) -> None:
-    """Switch the DAGs on, and when the latest day is archived, backfill the days before it."""
-    switch_on(airflow)
-    await_runs(airflow, 1)
-    backfill(airflow, days[:-1])
-    await_runs(airflow, len(days))
+def archive_days(airflow: AirflowStandalone, days: list[date], dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Backfill the days over an Airflow that has run nothing yet, and switch the DAGs on."""
+    backfill(airflow, days, dag_ids)
+    switch_on(airflow, dag_ids)
+    await_runs(airflow, len(days), dag_ids)
+
+
+def close_month(airflow: AirflowStandalone, month: str) -> dict[str, Any]:
+    """Close the part of a month that is archived, and return what the close says of itself."""
+    dag = f"/api/v2/dags/{CLOSE}"
+    switch_on(airflow, [CLOSE])
+    run = airflow.api("POST", f"{dag}/dagRuns", {"logical_date": None, "conf": {"month": month, "partial": True}})
+    path = f"{dag}/dagRuns/{quote(run['dag_run_id'], safe='')}"
+    deadline = time.monotonic() + TIME_LIMIT
+    while (state := airflow.api("GET", path)["state"]) != "success":
+        tasks = airflow.api("GET", f"{path}/taskInstances")["task_instances"]
+        if failed := [task for task in tasks if task["state"] in FAILED]:
+            raise DemoError(describe_failure(airflow, failed[0]))
+        if state == "failed" or time.monotonic() > deadline:
+            raise DemoError(f"The close of {month} ended as {state}.\n{tail(airflow.logs())}")
+        time.sleep(0.5)
+    told: dict[str, Any] = airflow.api("GET", f"{path}/taskInstances/report/xcomEntries/return_value")
+    value = told["value"]
+    return dict(json.loads(value) if isinstance(value, str) else value)
 
 
 def change(airflow: AirflowStandalone, method: str, path: str, document: dict[str, Any]) -> None:
-    """Call the API to change something, again for a minute while others hold SQLite's only lock."""
-    deadline = time.monotonic() + 60
+    """Call the API to change something, again for some minutes while others hold SQLite's only lock."""
+    deadline = time.monotonic() + 240
     while True:
         try:
             airflow.api(method, path, document)
@@ -147,8 +165,8 @@ def change(airflow: AirflowStandalone, method: str, path: str, document: dict[st
             return
 
 
-def await_runs(airflow: AirflowStandalone, count: int) -> None:
-    """Return once both DAGs have so many runs, all of which succeeded; say whenever the counts change.
+def await_runs(airflow: AirflowStandalone, count: int, dag_ids: Sequence[str] = DAG_IDS) -> None:
+    """Return once the DAGs have so many runs, all of which succeeded; say whenever the counts change.
 
     :raises DemoError: a task failed, or it takes too long.
     """
@@ -156,7 +174,7 @@ def await_runs(airflow: AirflowStandalone, count: int) -> None:
     shown: dict[str, str] = {}
     while True:
         runs_left = 0
-        for dag_id in DAG_IDS:
+        for dag_id in dag_ids:
             tasks = airflow.api("GET", f"/api/v2/dags/{dag_id}/dagRuns/~/taskInstances?limit=1000")["task_instances"]
             counts = describe_counts(tasks)
             if shown.get(dag_id) != counts:
@@ -293,11 +311,14 @@ def run_demo(home: Path, *, ui: bool) -> None:
         with AirflowStandalone(home / "airflow", env=describe_environment(vendors, s3)) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             await_dags(airflow)
-            say(f"archiving {days[-1]}, then back to {days[0]}")
+            say(f"archiving {days[0]} to {days[-1]} by a backfill")
             archive_days(airflow, days)
             say("all runs succeeded")
             show_archive(ArchiveReader(s3.client(), s3.bucket))
             show_tables(s3, "llm-usage")
+            say(f"closing {days[-1]:%Y-%m}, as much of it as there is")
+            closed = close_month(airflow, f"{days[-1]:%Y-%m}")
+            say(f"closed: {', '.join(f'{name} {value}' for name, value in closed.items())}")
             if ui:
                 print(f"\nAirflow: {airflow.url}  user {airflow.username}  password {airflow.password}")
                 print(f"S3: {s3.endpoint_url}  access key {s3.access_key}  secret key {s3.secret_key}")

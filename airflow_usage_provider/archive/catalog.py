@@ -5,7 +5,6 @@ Everything about a day is below one prefix, so a day is read and checked by itse
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -15,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from airflow_usage_provider.archive.gaps import Gap, with_gaps
 from airflow_usage_provider.archive.keys import MANIFEST_NAME, ArchiveKey, ArchiveLocation, Series
-from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest
+from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest, is_oversized
 from airflow_usage_provider.archive.objects import ROOT, StoredObject
 from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveCorruptError, ConfigurationError
@@ -112,15 +111,19 @@ def iter_catalog(
     jobs: int,
     now: datetime,
     find_end: Callable[[Day | None], date | None] | None = None,
+    must_exist: bool = True,
 ) -> Iterator[Day | Gap | StoredObject]:
     """
     Yield all that is selected, in order of names, and keep none of it: days, the gaps between, and strangers.
 
     :param jobs: series that are listed at the same time.
     :param find_end: the day to count gaps to, told the last day of a series; by default the selection's.
+    :param must_exist: whether a selection without a series is an error.
     :raises ConfigurationError: there is no archive, or no series of it is selected.
     """
     all_series, strangers = find_series(objects, selection, jobs)
+    if not all_series:
+        _refuse_nothing(objects, selection, must_exist=must_exist)
     for stranger in strangers:
         yield from objects.list(stranger) if isinstance(stranger, str) else [stranger]
 
@@ -138,11 +141,7 @@ def iter_catalog(
 def find_series(
     objects: Objects, selection: Selection, jobs: int
 ) -> tuple[Sequence[Series], Sequence[StoredObject | str]]:
-    """
-    Return the series selected, in order of their names' bytes, and what stands beside them: objects and folders.
-
-    :raises ConfigurationError: there are none.
-    """
+    """Return the series selected, in order of their names' bytes, and what stands beside them: objects and folders."""
     found: list[tuple[str, tuple[str, ...]]] = [(ROOT, ())]
     strangers: list[StoredObject | str] = []
     for level in _LEVELS:
@@ -158,8 +157,6 @@ def find_series(
                     found.append((str(entry), (*names, name)))
                 elif wanted is None:
                     strangers.append(entry)
-    if not found:
-        _refuse_nothing(objects, selection)
     return [Series(*names) for _, names in sorted(found)], sorted(strangers, key=str)
 
 
@@ -211,9 +208,15 @@ def read_manifest(objects: Objects, entry: StoredObject) -> Manifest:
 
 def read_manifest_bytes(objects: Objects, entry: StoredObject) -> bytes:
     """Return a manifest as it is stored, unless it is far too large to be one."""
-    if entry.size > MAX_MANIFEST_BYTES:
+    body = bytearray()
+    if entry.size <= MAX_MANIFEST_BYTES:
+        for chunk in objects.chunks(entry.name):
+            body += chunk
+            if len(body) > MAX_MANIFEST_BYTES:  # it has grown since it was listed
+                break
+    if entry.size > MAX_MANIFEST_BYTES or is_oversized(body):
         raise ArchiveCorruptError(f"Not a manifest ({entry.size} bytes)", next_step="Find out who wrote it.")
-    return b"".join(bytes(chunk) for chunk in objects.chunks(entry.name))
+    return bytes(body)
 
 
 def read_current(objects: Objects, day: Day) -> Manifest:
@@ -240,14 +243,14 @@ def read_time(manifest: Manifest) -> datetime:
     """
     Return when a manifest says it was made.
 
-    :raises ArchiveCorruptError: it says no time, or one without a zone.
+    :raises ArchiveCorruptError: it says no time.
     """
-    with suppress(ValueError):
-        if (at := datetime.fromisoformat(manifest.snapshot_at)).tzinfo:
-            return at
-    raise ArchiveCorruptError(
-        f"snapshot_at {manifest.snapshot_at!r} of {manifest.snapshot_id} is no time", next_step="Run verify on its day."
-    )
+    if (at := manifest.committed_at) is None:
+        raise ArchiveCorruptError(
+            f"snapshot_at {manifest.snapshot_at!r} of {manifest.snapshot_id} is no time",
+            next_step="Run verify on its day.",
+        )
+    return at
 
 
 def find_part(objects: Objects, day: Day, entry: FileEntry) -> StoredObject:
@@ -280,7 +283,7 @@ def _parse_folder(name: str, level: str) -> str | None:
     return plain if key == level and value and quote(plain, safe="") == value else None
 
 
-def _refuse_nothing(objects: Objects, selection: Selection) -> None:
+def _refuse_nothing(objects: Objects, selection: Selection, *, must_exist: bool) -> None:
     where = objects.uri("").rstrip("/")
     given = ", ".join(f"{name} {value!r}" for name in _LEVELS if (value := getattr(selection, name)) is not None)
     if not given or next(objects.level(ROOT), None) is None:
@@ -288,4 +291,6 @@ def _refuse_nothing(objects: Objects, selection: Selection) -> None:
             f"No archive at {where}: there is no snapshot below {ROOT}",
             next_step="Give the archive_url, or the folder it was synced to.",
         )
-    raise ConfigurationError(f"Nothing in {where} is of {given}", next_step="See usage-archive ls for what there is.")
+    if must_exist:
+        step = "See usage-archive ls for what there is."
+        raise ConfigurationError(f"Nothing in {where} is of {given}", next_step=step)

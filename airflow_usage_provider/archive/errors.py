@@ -38,7 +38,7 @@ _FATAL_CODES = {
         ("AccessDenied", "AccountProblem", "AllAccessDisabled", "InvalidAccessKeyId", "NotSignedUp"),
         _ACCESS_STEP,
     ),
-    "SignatureDoesNotMatch": _ACCESS_STEP,
+    "SignatureDoesNotMatch": f"{_ACCESS_STEP} Stores other than S3 may mean checksums: see docs/deployment/s3.md.",
     **dict.fromkeys(
         ("AuthorizationHeaderMalformed", "IllegalLocationConstraintException", "PermanentRedirect"), _REGION_STEP
     ),

@@ -8,6 +8,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass, field, fields
+from datetime import UTC, datetime
 from decimal import Decimal
 from functools import cache
 from importlib.resources import files
@@ -17,6 +18,7 @@ from airflow_usage_provider.exceptions import ArchiveCorruptError
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024  # nothing larger is written, and nothing larger read
+_MAX_CONTAINERS = 100_000  # objects and lists; megabytes of them would take minutes to check and gigabytes to hold
 _KINDS: Mapping[str, type | tuple[type, ...]] = {  # of a field, by its annotation
     "str": str,
     "int": int,
@@ -81,6 +83,15 @@ class Manifest:
     tool: Mapping[str, Any] = field(default_factory=dict)
     manifest_version: int = MANIFEST_VERSION
 
+    @property
+    def committed_at(self) -> datetime | None:
+        """``snapshot_at`` as an aware time; None if it is none."""
+        try:
+            moment = datetime.fromisoformat(self.snapshot_at)
+        except ValueError:
+            return None
+        return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
+
     def to_json(self) -> bytes:
         """Write it as UTF-8 JSON for people: two spaces, a line end at the end."""
         document = _spell_decimals({"manifest_version": self.manifest_version, **asdict(self)})
@@ -120,6 +131,11 @@ def _spell_decimals(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_spell_decimals(entry) for entry in value]
     return str(value) if isinstance(value, float | Decimal) else value
+
+
+def is_oversized(body: bytes | bytearray) -> bool:
+    """Whether a manifest is more than any reader takes."""
+    return len(body) > MAX_MANIFEST_BYTES or body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS
 
 
 def _pick(of: type[Manifest] | type[FileEntry], document: Any) -> dict[str, Any]:

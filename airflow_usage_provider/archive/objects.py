@@ -177,7 +177,7 @@ class S3Objects:
         """List objects and common prefixes up to the next slash."""
         for page in self._pages(prefix, Delimiter="/"):
             yield from self._describe(page)
-            yield from (entry["Prefix"].removeprefix(self._key("")) for entry in page.get("CommonPrefixes", ()))
+            yield from (self.name(entry["Prefix"]) for entry in page.get("CommonPrefixes", ()))
 
     def chunks(self, name: str) -> Iterator[bytes]:
         """Yield an object's bytes; goes on where it was when the connection breaks."""
@@ -212,6 +212,17 @@ class S3Objects:
         """``s3://`` address."""
         return self.location.uri(self._key(name))
 
+    def version_pages(self, prefix: str) -> Iterator[Any]:
+        """Yield S3's lists of all versions of the objects whose names begin with the prefix."""
+        with translated_errors(self.location.bucket):
+            yield from self.client.get_paginator("list_object_versions").paginate(
+                Bucket=self.location.bucket, Prefix=self._key(prefix), **self.extra
+            )
+
+    def name(self, key: str) -> str:
+        """Return the name of what lies below the archive's prefix."""
+        return key.removeprefix(self._key(""))
+
     def _key(self, name: str) -> str:
         return f"{self.location.prefix}/{name}" if self.location.prefix else name
 
@@ -224,7 +235,7 @@ class S3Objects:
     def _describe(self, page: Any) -> Iterator[StoredObject]:
         for entry in page.get("Contents", ()):
             if not entry["Key"].endswith("/") or entry["Size"]:
-                yield StoredObject(entry["Key"].removeprefix(self._key("")), entry["Size"], entry["LastModified"])
+                yield StoredObject(self.name(entry["Key"]), entry["Size"], entry["LastModified"])
 
     def _get(self, name: str, offset: int, etag: str | None) -> Any:
         from botocore.exceptions import ClientError

@@ -33,7 +33,10 @@ def check_new_question(new_question: str) -> None:
 
 def describe_difference(earlier: Mapping[str, Any], question: Mapping[str, Any]) -> str:
     """Say how two questions differ, both spelled out; nothing if they are the same."""
-    old, new = (dict(_leaves(_canonical(_spell(each)))) for each in (earlier, question))
+    try:
+        old, new = (dict(_leaves(_canonical(_spell(each)))) for each in (earlier, question))
+    except RecursionError:
+        return "one of them is nested too deep to be compared"
     names = [name for name in sorted({*old, *new}) if old.get(name) != new.get(name)]
     told = [f"{name} was {_tell(old, name)} and is {_tell(new, name)}" for name in names[:_MOST_TOLD]]
     if len(names) > _MOST_TOLD:

@@ -10,8 +10,6 @@ import gzip
 import hashlib
 import re
 import shutil
-import tempfile
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -21,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from airflow_usage_provider.archive.catalog import Day, parse_name
 from airflow_usage_provider.archive.checks import RESTORE, Finding
 from airflow_usage_provider.archive.keys import read_snapshot_time
-from airflow_usage_provider.archive.parts import decompress
+from airflow_usage_provider.archive.parts import DamagedGzipError, decompress
 from airflow_usage_provider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -33,7 +31,7 @@ if TYPE_CHECKING:
 
 SEALS = "seals/"
 _LINE = re.compile(rb"([0-9a-f]{64})  ([!-~]+)\n")
-_NAME = re.compile(r"(?:until=(\d{4}-\d{2}-\d{2})/)?(\d{8}T\d{6}Z)-[0-9a-f]{8}\.sha256(?:\.gz)?$", re.ASCII)
+_NAME = re.compile(r"(?:until=(\d{4}-\d{2}-\d{2})/)?(\d{8}T\d{6}Z-[0-9a-f]{8})\.sha256(?:\.gz)?$", re.ASCII)
 _MAX_LINE = 4096
 _SAMPLES = 64
 _RECENT = timedelta(hours=48)
@@ -95,18 +93,20 @@ class Seal:
                 yield Finding("revised", entry.name, "came after the seal", step, is_failure=False)
 
 
-def read_seal(chunks: Iterable[bytes | memoryview], objects: Objects, *, name: str, root: str | None = None) -> Seal:
+def read_seal(
+    chunks: Iterable[bytes | memoryview], store: IO[bytes], objects: Objects, *, name: str, root: str | None = None
+) -> Seal:
     """
     Read a seal of an archive, compressed or not.
 
+    :param store: an empty file, to keep its lines in.
     :param name: where it lies, which may tell its day and time.
     :param root: the root it must have.
     :raises ConfigurationError: it is none, was cut, has another root, or is of another or of a later archive.
     """
-    store = tempfile.TemporaryFile()  # noqa: SIM115 - lives as long as the seal
     try:
         _unpack(chunks, store)
-    except zlib.error:
+    except DamagedGzipError:
         raise _refuse(name, "is damaged or cut off") from None
     digest, last, newest, until = hashlib.sha256(), "", "", date.min
     store.seek(0)
@@ -123,9 +123,9 @@ def read_seal(chunks: Iterable[bytes | memoryview], objects: Objects, *, name: s
         raise _refuse(name, f"has the root {digest.hexdigest()}, not {root}")
     made_at = read_snapshot_time(newest) or datetime.max.replace(tzinfo=UTC)
     if told := _NAME.search(name):
+        made_at = max(made_at, read_snapshot_time(told[2]) or made_at)
         with suppress(TypeError, ValueError):  # a file of that name says no day, or none there is
             until = max(until, date.fromisoformat(told[1]))
-        made_at = max(made_at, read_snapshot_time(told[2]) or made_at)
     seal = Seal(store=store, root=digest.hexdigest(), until=until, time=made_at)
     _compare_samples(objects, seal, newest, name)
     return seal

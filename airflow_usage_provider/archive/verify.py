@@ -102,7 +102,7 @@ def verify_archive(
         lost = _find_lost(name for name in sealed if name not in item.names)
         return replace(report, findings=(*report.findings, *lost, *seal.compare(item, sealed, report.hashes)))
 
-    items = iter_catalog(objects, selection, jobs=jobs, now=now, find_end=find_end)
+    items = iter_catalog(objects, selection, jobs=jobs, now=now, find_end=find_end, must_exist=False)
     pairs = seal.join(items, selection) if seal else ((item, {}) for item in items)
     yield from map_in_order(check, pairs, jobs)
 

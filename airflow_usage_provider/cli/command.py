@@ -12,7 +12,7 @@ import sys
 from typing import TYPE_CHECKING
 
 from airflow_usage_provider import __version__
-from airflow_usage_provider.cli import diff, ls, seal, show, tables, verify
+from airflow_usage_provider.cli import diff, focus, ls, reconcile, report, seal, show, tables, verify
 from airflow_usage_provider.cli.options import Parser, open_objects
 from airflow_usage_provider.cli.terminal import tell
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveUnavailableError, UsageProviderError
@@ -22,7 +22,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
 #: A module each: ``add_parser(commands)`` adds it and names what runs it, ``run(objects, options) -> exit status``.
-COMMANDS = (ls, verify, show, diff, seal, tables)
+COMMANDS = (ls, verify, show, diff, seal, tables, focus, reconcile, report)
 _S3_STEP = (
     "Check the bucket, --profile, --region and --endpoint-url, and that the credentials may s3:ListBucket "
     "and s3:GetObject; AWS_CA_BUNDLE names a private CA."
@@ -35,7 +35,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     if isinstance(sys.stdout, io.TextIOWrapper):
         sys.stdout.reconfigure(errors="backslashreplace")
     try:
-        options = build_parser().parse_args(arguments)
+        options = _parse(arguments)
         with open_objects(options) as objects:
             status: int = options.run(objects, options)
         sys.stdout.flush()
@@ -64,6 +64,17 @@ def build_parser() -> argparse.ArgumentParser:
     for command in COMMANDS:
         command.add_parser(commands)
     return parser
+
+
+def _parse(arguments: Sequence[str] | None) -> argparse.Namespace:
+    """Read the command line; what comes behind options may still belong to the words before them."""
+    parser = build_parser()
+    options, rest = parser.parse_known_args(arguments)
+    if rest and ("what" not in options or any(word.startswith("-") for word in rest)):
+        parser.error(f"unrecognized arguments: {' '.join(rest)}")
+    if rest:
+        options.what.extend(rest)
+    return options
 
 
 if __name__ == "__main__":

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from airflow_usage_provider.archive.catalog import iter_catalog
 from airflow_usage_provider.cli import words
 from airflow_usage_provider.cli.choice import select
-from airflow_usage_provider.cli.options import archive_options, days_options
+from airflow_usage_provider.cli.options import archive_options, as_of_options, days_options
 from airflow_usage_provider.cli.terminal import print_line
 
 if TYPE_CHECKING:
@@ -21,7 +21,9 @@ if TYPE_CHECKING:
 
 def add_parser(commands: Commands) -> None:
     """Add the command."""
-    parser = commands.add_parser("ls", parents=[archive_options(), days_options()], help="list days and gaps")
+    parser = commands.add_parser(
+        "ls", parents=[archive_options(), days_options(), as_of_options()], help="list days and gaps"
+    )
     parser.add_argument("--json", action="store_true", help="one JSON object a line")
     parser.set_defaults(run=run)
 
@@ -33,7 +35,7 @@ def run(objects: Objects, options: argparse.Namespace) -> int:
 
     def records() -> Iterator[words.Record]:
         nonlocal has_unreadable
-        for record in words.iter_days(objects, items, options.jobs):
+        for record in words.iter_days(objects, items, options.jobs, options.as_of):
             has_unreadable |= record["state"] == "unreadable"
             yield record
 

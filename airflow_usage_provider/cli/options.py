@@ -69,6 +69,15 @@ def day_options() -> Parser:
     return parser
 
 
+def as_of_options() -> Parser:
+    """Return what commands take that can look back."""
+    parser = Parser(add_help=False)
+    parser.add_argument(
+        "--as-of", metavar="DAY|TIME", type=parse_as_of, help="what was known then; a day is its end in UTC"
+    )
+    return parser
+
+
 def parse_date(text: str) -> date:
     """Read a usage date of the command line."""
     try:

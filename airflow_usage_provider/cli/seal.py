@@ -59,12 +59,12 @@ def add_parser(commands: Commands) -> None:
 def run(objects: Objects, options: argparse.Namespace) -> int:
     """Seal; 1 if something does not verify, which is then not sealed."""
     made_at = datetime.now(UTC)  # before anything is listed: what is begun later is newer than the seal
-    earlier = None if options.since_seal is None else open_seal(objects, options, options.since_seal)
-    reports = verify_archive(
-        objects, Selection(until=options.until), now=made_at, jobs=options.jobs, seal=earlier, is_trusted=True
-    )
     totals: Counter[str] = Counter()
-    with tempfile.TemporaryFile() as store:
+    with open_seal(objects, options, options.since_seal) as earlier, tempfile.TemporaryFile() as store:
+        selection = Selection(until=options.until)
+        reports = verify_archive(
+            objects, selection, now=made_at, jobs=options.jobs, seal=earlier, is_trusted=earlier is not None
+        )
         root = _write_lines(print_findings(objects, reports, totals), store, totals)
         if totals["finding"]:
             tell(f"Not sealed: {count(totals['finding'], 'finding')}.")

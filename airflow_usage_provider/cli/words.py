@@ -8,7 +8,7 @@ from decimal import Decimal
 from itertools import chain, islice
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.catalog import Day, read_current, read_manifest
+from airflow_usage_provider.archive.catalog import Day, read_answer, read_manifest, read_time
 from airflow_usage_provider.archive.gaps import Gap
 from airflow_usage_provider.archive.objects import StoredObject
 from airflow_usage_provider.archive.parallel import map_in_order
@@ -16,8 +16,9 @@ from airflow_usage_provider.exceptions import ArchiveCorruptError
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
-    from datetime import date
+    from datetime import date, datetime
 
+    from airflow_usage_provider.archive.amounts import AmountChange
     from airflow_usage_provider.archive.compare import Change
     from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.manifest import Manifest
@@ -30,21 +31,24 @@ _LINES_AHEAD = 1000
 _SIGNS = {"added": "+", "removed": "-", "changed": "~"}
 
 
-def iter_days(objects: Objects, items: Iterable[Day | Gap | StoredObject], jobs: int) -> Iterator[Record]:
+def iter_days(
+    objects: Objects, items: Iterable[Day | Gap | StoredObject], jobs: int, as_of: datetime | None = None
+) -> Iterator[Record]:
     """
     Yield a record for each day that has a snapshot, and each run of days that lack one.
 
+    As of a time, only the days of which something was known then.
+
     ``state`` is the maturity, ``gap`` (``break``, if longer than a gap can be), or ``unreadable`` with the ``problem``.
     """
-    yield from filter(None, map_in_order(lambda item: _describe_item(objects, item), items, jobs))
+    yield from filter(None, map_in_order(lambda item: _describe_item(objects, item, as_of), items, jobs))
 
 
-def list_snapshots(objects: Objects, day: Day) -> list[Record]:
-    """Return a record for each snapshot of a day, oldest first; the last one is ``current``."""
-    return [
-        _describe_snapshot(objects, day, entry) | {"current": number == len(day.manifests)}
-        for number, entry in enumerate(day.manifests.values(), 1)
-    ]
+def list_snapshots(objects: Objects, day: Day, as_of: datetime | None = None) -> list[Record]:
+    """Return a record for each snapshot of a day that was known, oldest first; the last one is ``current``."""
+    records = [_describe_snapshot(objects, day, snapshot_id, as_of) for snapshot_id in day.manifests]
+    known = [record for record in records if record is not None]
+    return [record | {"current": record is known[-1]} for record in known]
 
 
 def format_days(records: Iterable[Record]) -> Iterator[str]:
@@ -104,6 +108,21 @@ def to_change_record(change: Change) -> Record:
     return {"change": change.kind, "key": change.key, "old": change.old or None, "new": change.new or None}
 
 
+def to_amount_record(amount: AmountChange) -> Record:
+    """Return a change of an amount for machines."""
+    change = amount.change
+    amounts = {"old": amount.old, "new": amount.new, "difference": f"{amount.difference:+f}"}
+    return {"change": change.kind, "key": change.key, **amounts}
+
+
+def format_amount(amount: AmountChange, column: str) -> str:
+    """One line for one row whose amount differs."""
+    change = amount.change
+    key = ", ".join(f"{name}={format_value(value)}" for name, value in change.key.items())
+    old, new = ("(none)" if value is None else f"{value:f}" for value in (amount.old, amount.new))
+    return f"{_SIGNS[change.kind]} {key}  {column}: {old} -> {new}  {amount.difference:+f}"
+
+
 def describe_series(days: Iterable[Day]) -> str:
     """List series for a message."""
     return "; ".join(" ".join((d.series.vendor, d.series.account, d.series.stream)) for d in days)
@@ -126,30 +145,34 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}{'' if number == 1 else 's'}"
 
 
-def _describe_item(objects: Objects, item: Day | Gap | StoredObject) -> Record | None:
+def _describe_item(objects: Objects, item: Day | Gap | StoredObject, as_of: datetime | None) -> Record | None:
     if isinstance(item, StoredObject) or (isinstance(item, Day) and not item.manifests):
         return None
     if isinstance(item, Gap):
         last = {"until": item.last.isoformat(), "days": item.days} if item.days > 1 else {}
         state = "break" if item.is_break else "gap"
-        return _place(item.series, item.first) | last | {"state": state, "snapshots": 0}
-    record = _place(item.series, item.usage_date) | {"snapshots": len(item.manifests)}
+        return None if as_of else place(item.series, item.first) | last | {"state": state, "snapshots": 0}
+    record = place(item.series, item.usage_date) | {"snapshots": len(item.manifests)}
     try:
-        manifest = read_current(objects, item)
+        manifest = read_answer(objects, item, as_of)
     except ArchiveCorruptError as error:
         return record | {"state": "unreadable", "problem": error.message}
+    if manifest is None:
+        return None
     own = {"snapshot_id": manifest.snapshot_id, "empty": manifest.empty, "files": _list_files(objects, manifest)}
     return record | _describe_answer(manifest) | own
 
 
-def _describe_snapshot(objects: Objects, day: Day, entry: StoredObject) -> Record:
-    record = _place(day.series, day.usage_date) | {"manifest": objects.uri(entry.name)}
+def _describe_snapshot(objects: Objects, day: Day, snapshot_id: str, as_of: datetime | None) -> Record | None:
+    entry = day.manifests[snapshot_id]
+    record = place(day.series, day.usage_date) | {"snapshot_id": snapshot_id, "manifest": objects.uri(entry.name)}
     try:
         manifest = read_manifest(objects, entry)
+        if as_of and read_time(manifest) > as_of:
+            return None
     except ArchiveCorruptError as error:
-        snapshot_id = next(name for name, own in day.manifests.items() if own is entry)
-        return record | {"snapshot_id": snapshot_id, "state": "unreadable", "problem": error.message}
-    names = ("snapshot_id", "snapshot_at", "previous", "unchanged", "empty", "columns_added", "columns_removed", "tool")
+        return record | {"state": "unreadable", "problem": error.message}
+    names = ("snapshot_at", "previous", "unchanged", "empty", "columns_added", "columns_removed", "tool")
     own = {name: getattr(manifest, name) for name in names}
     return record | _describe_answer(manifest) | own | {"files": _list_files(objects, manifest)}
 
@@ -168,7 +191,8 @@ def _describe_answer(manifest: Manifest) -> Record:
     }
 
 
-def _place(series: Series, usage_date: date) -> Record:
+def place(series: Series, usage_date: date) -> Record:
+    """Say which day of which series, for machines."""
     return {
         "vendor": series.vendor,
         "account": series.account,

@@ -148,9 +148,10 @@ class UsageHook(BaseHook):
         """
         Return a stream of the vendor's for a day; nothing is asked of the vendor yet.
 
+        :param options: what else the vendor's streams take.
         :raises ConfigurationError: there is no such stream.
         """
-        raise NotImplementedError
+        raise NotImplementedError(f"{type(self).__name__} has no open_stream")
 
     def get_conn(self) -> Any:
         """Return the vendor's API at this connection; one for the life of the hook."""

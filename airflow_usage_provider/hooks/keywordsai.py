@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI
+    from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
 
 class KeywordsAIHook(UsageHook):
@@ -69,18 +70,10 @@ class KeywordsAIHook(UsageHook):
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
         from airflow_usage_provider.records.rows import iter_rows
-        from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
-        from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
-        query = UsersQuery(
-            window=UsageWindow.parse(usage_date, timezone),
-            stream=stream,
-            summary_type=summary_type,
-            environment=environment,
-            page_size=page_size,
-            pages_in_flight=1,
-        )
-        for page in KeywordsAIUsers(self.get_conn(), query).iter_pages():
+        options = {"summary_type": summary_type, "environment": environment, "page_size": page_size}
+        users = self.open_stream(stream, UsageWindow.parse(usage_date, timezone), pages_in_flight=1, **options)
+        for page in users.iter_pages():
             lines = (record + b"\n" for record in page.records)
             yield list(iter_rows(lines, FileFormat.JSON_LINES.content_type))
 
@@ -101,19 +94,20 @@ class KeywordsAIHook(UsageHook):
         be read as what it should be is an ``InvalidBodyError``. Parameters and other errors are those of
         :meth:`iter_user_pages`; as in the archive, the listing is proven complete.
         """
-        from airflow_usage_provider.hooks.frames import frame_from_json_lines
+        options = {"summary_type": summary_type, "environment": environment, "page_size": page_size}
+        return self.get_df(stream, usage_date=usage_date, timezone=timezone, **options)
+
+    def open_stream(self, stream: str, window: UsageWindow, **options: Any) -> KeywordsAIUsers:
+        """
+        Return the listing of a day; nothing is asked of the vendor yet.
+
+        :param options: of :class:`~airflow_usage_provider.vendors.keywordsai.api.UsersQuery`.
+        :raises ConfigurationError: there is no such stream.
+        """
         from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
         from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
 
-        query = UsersQuery(
-            window=UsageWindow.parse(usage_date, timezone),
-            stream=stream,
-            summary_type=summary_type,
-            environment=environment,
-            page_size=page_size,
-        )
-        users = KeywordsAIUsers(self.get_conn(), query)
-        return frame_from_json_lines(users.read(), users.schema, usage_date=query.window.usage_date)
+        return KeywordsAIUsers(self.get_conn(), UsersQuery(window=window, stream=stream, **options))
 
     def open_vendor(self, **client_options: Any) -> KeywordsAI:
         """Return the vendor's API, with options of its HTTP client."""

@@ -15,6 +15,7 @@ if TYPE_CHECKING:
     import pandas as pd
 
     from airflow_usage_provider.vendors.langdock.api import Export, ExportQuery, Langdock
+    from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 
 
 class LangdockHook(UsageHook):
@@ -61,7 +62,10 @@ class LangdockHook(UsageHook):
         :return: record count and signed URL; its ``repr`` hides the URL, which is a secret.
         :raises UsageProviderError: see :mod:`airflow_usage_provider.exceptions`.
         """
-        return self.get_conn().create_export(_query(stream, usage_date, group_by, timezone))
+        from airflow_usage_provider.vendors.langdock.api import ExportQuery
+
+        window = UsageWindow.parse(usage_date, timezone)
+        return self.get_conn().create_export(ExportQuery(window=window, stream=stream, group_by=group_by))
 
     def iter_export_chunks(
         self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
@@ -73,10 +77,7 @@ class LangdockHook(UsageHook):
 
         :raises IncompleteSnapshotError: at the end, if it was cut or has another number of records than announced.
         """
-        from airflow_usage_provider.vendors.langdock.streams import LangdockExport
-
-        query = _query(stream, usage_date, group_by, timezone)
-        yield from LangdockExport(self.get_conn(), query).read()
+        yield from self.open_stream(stream, UsageWindow.parse(usage_date, timezone), group_by=group_by).read()
 
     def get_export_df(
         self, *, stream: str, usage_date: str | date, group_by: str | None = None, timezone: str = "UTC"
@@ -88,12 +89,19 @@ class LangdockHook(UsageHook):
         data is a frame without rows, and a value that cannot be read as what it should be an ``InvalidBodyError``.
         Parameters and other errors are those of :meth:`iter_export_chunks`.
         """
-        from airflow_usage_provider.hooks.frames import frame_from_csv
+        return self.get_df(stream, usage_date=usage_date, timezone=timezone, group_by=group_by)
+
+    def open_stream(self, stream: str, window: UsageWindow, **options: Any) -> LangdockExport:
+        """
+        Return the export of a day; nothing is asked of the vendor yet.
+
+        :param options: of :class:`~airflow_usage_provider.vendors.langdock.api.ExportQuery`.
+        :raises ConfigurationError: there is no such stream.
+        """
+        from airflow_usage_provider.vendors.langdock.api import ExportQuery
         from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 
-        query = _query(stream, usage_date, group_by, timezone)
-        export = LangdockExport(self.get_conn(), query)
-        return frame_from_csv(export.read(), export.schema, usage_date=query.window.usage_date)
+        return LangdockExport(self.get_conn(), ExportQuery(window=window, stream=stream, **options))
 
     def is_export_ready(self, query: ExportQuery, *, waits: bool = True) -> bool | None:
         """
@@ -111,9 +119,3 @@ class LangdockHook(UsageHook):
         from airflow_usage_provider.vendors.langdock.api import Langdock
 
         return Langdock(self.connection, **client_options)
-
-
-def _query(stream: str, usage_date: str | date, group_by: str | None, timezone: str) -> ExportQuery:
-    from airflow_usage_provider.vendors.langdock.api import ExportQuery
-
-    return ExportQuery(window=UsageWindow.parse(usage_date, timezone), stream=stream, group_by=group_by)

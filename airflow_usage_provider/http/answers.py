@@ -17,7 +17,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
-from airflow_usage_provider.http.waits import read_wait
+from airflow_usage_provider.http.waits import read_reset, read_wait
 from airflow_usage_provider.records.json import read_envelope, split_page
 
 if TYPE_CHECKING:
@@ -31,6 +31,7 @@ URL_STEP = "Check the host of the connection."
 BROKEN_STEP = "Check the host of the connection; if it is right, the vendor answered something broken."
 _KEY_STEP = "Check the connection's password, and that the key has the scope this stream needs."
 _PLACE_STEP = "Try again later; if it lasts, check the host of the connection and what is in front of it."
+_OVERLOADED = {503, 529}
 _PASSING = {408, 409, 421, 423, 424, 425}
 
 
@@ -72,7 +73,7 @@ class ApiResponse:
         except JSONDecodeError as broken:
             why = f"{broken.msg}, at character {broken.pos}"
         except (ValueError, RecursionError):
-            why = "nested too deeply, of too many values, or with a number that is none"
+            why = "nested too deeply, of too many values, with a member twice or a number that is none"
         raise self.error(InvalidBodyError, f"The answer is not the JSON it should be: {why}", next_step=BROKEN_STEP)
 
     def split_page(self, field: str) -> JsonPage:
@@ -110,7 +111,7 @@ def status_error(answer: ApiResponse) -> UsageProviderError:
     """
     status, error = answer.status, answer.error
     details = {"status": status, "request_id": request_id(answer.headers)}
-    if status == 429 or (status == 503 and read_retry_after(answer) is not None):
+    if status == 429 or (status in _OVERLOADED and read_retry_after(answer) is not None):
         return _rate_limit_error(answer, details)
     if 300 <= status < 400:
         return _redirect_error(answer, details)
@@ -138,6 +139,17 @@ def _redirect_error(answer: ApiResponse, details: dict[str, Any]) -> UsageProvid
     return answer.error(VendorUnavailableError, said, next_step=_PLACE_STEP, **details)
 
 
+def refuse_markup(body: bytes, status: int, error: ErrorBuilder) -> None:
+    """
+    Refuse an answer that begins as HTML or XML.
+
+    :raises InvalidBodyError: it does: something other than the API is at the base URL, for now or for ever.
+    """
+    if is_markup(body):
+        step = f"{URL_STEP} If it is right, try again later."
+        raise error(InvalidBodyError, "The host answers HTML or XML, not JSON", status=status, next_step=step)
+
+
 def is_markup(body: bytes) -> bool:
     """Whether a body begins as HTML or XML: a page for people, not the API's word."""
     return body.lstrip(b"\xef\xbb\xbf \t\r\n")[:1] == b"<"
@@ -145,6 +157,8 @@ def is_markup(body: bytes) -> bool:
 
 def _rate_limit_error(answer: ApiResponse, details: dict[str, Any]) -> UsageProviderError:
     seconds, error = read_retry_after(answer), answer.error
+    if seconds is None and answer.status == 429:
+        seconds = read_reset(answer.headers)
     reason = "Too many requests" if answer.status == 429 else "The vendor cannot answer now"
     if seconds is None:
         return error(RateLimitedError, reason, next_step="Try again later.", **details)

@@ -16,17 +16,16 @@ import tenacity
 
 from airflow_usage_provider.exceptions import (
     IncompleteSnapshotError,
-    InvalidBodyError,
     RateLimitedError,
     TransientError,
     UsageProviderError,
 )
-from airflow_usage_provider.http.answers import URL_STEP, ApiResponse, is_markup, request_id, status_error
+from airflow_usage_provider.http.answers import ApiResponse, refuse_markup, request_id, status_error
 from airflow_usage_provider.http.auth import BearerAuth, HeaderAuth
 from airflow_usage_provider.http.clock import SYSTEM_CLOCK
-from airflow_usage_provider.http.exchange import Exchange, Request, new_session
+from airflow_usage_provider.http.exchange import Exchange
 from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +73,7 @@ class HttpClient:
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = auth
         self._headers = dict(headers or {})
-        self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
+        self._session = Session(ca_bundle=connection.ca_bundle)
         self.traffic = connection.traffic
 
     def close(self) -> None:
@@ -122,24 +121,8 @@ class HttpClient:
                 return exchange.read_answer()
 
         answer = self.retrying(attempts=attempts)(ask)
-        self.refuse_markup(answer.body, answer.status, path, stream=stream)
+        refuse_markup(answer.body, answer.status, answer.error)
         return answer
-
-    def refuse_markup(self, body: bytes, status: int, path: str, *, stream: str) -> None:
-        """
-        Refuse an answer that begins as HTML or XML.
-
-        :raises InvalidBodyError: it does: something other than the API is at the base URL, for now or for ever.
-        """
-        if is_markup(body):
-            raise self.error(
-                InvalidBodyError,
-                "The host answers HTML or XML, not JSON",
-                stream=stream,
-                status=status,
-                url=self.url(path),
-                next_step=f"{URL_STEP} If it is right, try again later.",
-            )
 
     def stream(
         self,

@@ -71,7 +71,8 @@ class FramedResponse(HTTPResponse):
                 raise FramingError("a length that is no number")
             self._left = int(length)
         self.length = None if self.chunked else self._left
-        self.has_end = self._left is not None
+        # A line among the headers that is none may hide what frames the body: nothing is proven then.
+        self.has_end = self._left is not None and not self.headers.defects
         self.will_close = self.will_close or not self.has_end
 
     def _list(self, name: str) -> list[str]:
@@ -87,7 +88,7 @@ class FramedResponse(HTTPResponse):
         """
         pieces, wanted = [], sys.maxsize if amt is None else amt
         while wanted and self.fp is not None:
-            if not self._left and self.has_end and not self._begin_chunk():
+            if self._left == 0 and not self._begin_chunk():
                 self._end()
                 break
             most = min(wanted, _PIECE if self._left is None else min(self._left, _PIECE))

@@ -26,6 +26,7 @@ class Traffic:
     def __init__(self, *, clock: Callable[[], float] = time.monotonic) -> None:
         self.requests = 0
         self.retries = 0
+        self._whole: Traffic | None = None
         self._clock = clock
         self._told = clock()
         self._lock = threading.Lock()
@@ -52,6 +53,7 @@ class Traffic:
         It goes by the context: a thread that is started in the block counts if it runs in a copy of it.
         """
         share = Traffic(clock=self._clock)
+        share._whole = self
         token = _share.set(share)
         try:
             yield share
@@ -60,6 +62,8 @@ class Traffic:
 
     def is_progress_due(self) -> bool:
         """Whether to tell of progress now: True at most every ten seconds, whoever asks."""
+        if self._whole is not None:
+            return self._whole.is_progress_due()
         with self._lock:
             if (now := self._clock()) - self._told < _PROGRESS_SECONDS:
                 return False

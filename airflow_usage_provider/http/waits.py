@@ -27,24 +27,20 @@ def read_wait(headers: Mapping[str, str], document: Any) -> float | None:
 
     :param document: the parsed body.
     """
-    lowered = {name.lower(): value for name, value in headers.items()}
+    header = next((value for name, value in headers.items() if name.lower() == "retry-after"), None)
     in_body = document.get("retry_after") if isinstance(document, dict) else None
-    for said in (lowered.get("retry-after"), in_body):
-        if (seconds := read_seconds(said)) is not None:
-            return seconds
-    return max(_resets(lowered), default=None)
+    return next((seconds for said in (header, in_body) if (seconds := read_seconds(said)) is not None), None)
 
 
-def _resets(headers: Mapping[str, str]) -> list[float]:
+def read_reset(headers: Mapping[str, str]) -> float | None:
     """Return when the limits that are used up begin anew: ``x-ratelimit-reset-requests`` and the like."""
+    lowered = {name.lower().replace("rate-limit", "ratelimit"): value for name, value in headers.items()}
     resets = [
         read_seconds(value)
-        for name, value in headers.items()
-        if "ratelimit" in name.replace("rate-limit", "ratelimit")
-        and "reset" in name
-        and not read_seconds(headers.get(name.replace("reset", "remaining")))
+        for name, value in lowered.items()
+        if "ratelimit" in name and "reset" in name and not read_seconds(lowered.get(name.replace("reset", "remaining")))
     ]
-    return [seconds for seconds in resets if seconds is not None]
+    return max((seconds for seconds in resets if seconds is not None), default=None)
 
 
 def read_seconds(said: Any) -> float | None:

@@ -17,16 +17,18 @@ from airflow_usage_provider.exceptions import (
     IncompleteSnapshotError,
     ListingChangedError,
     SnapshotConflictError,
+    UnforeseenError,
     UsageProviderError,
 )
 from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream, load_zone
 from airflow_usage_provider.operators import log_lines
-from airflow_usage_provider.operators.runs import identify_task, is_of_this_run
+from airflow_usage_provider.operators.runs import find_other_connection, identify_task, is_of_this_run
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.manifest import Manifest
     from airflow_usage_provider.archive.snapshot import Archive, Snapshot
     from airflow_usage_provider.operators.metrics import DayMeter
@@ -51,6 +53,7 @@ class Archiving:
     :param retries: the task's.
     :param lookback_days: a day older than these is final.
     :param new_question: ``refuse`` or ``accept`` another question than that of a day's earlier snapshot.
+    :param conn_id: the connection to the vendor, if it is one of ours.
     """
 
     def __init__(
@@ -61,6 +64,7 @@ class Archiving:
         retries: int | None,
         lookback_days: int,
         new_question: str,
+        conn_id: str | None,
         log: Any,
     ) -> None:
         self._archive = archive
@@ -68,10 +72,18 @@ class Archiving:
         self._retries = retries
         self._lookback_days = lookback_days
         self._new_question = new_question
+        self._conn_id = conn_id
         self._log: logging.Logger = log
         self._is_stopping = threading.Event()
         self._open: set[Snapshot] = set()
         self._all_closed = threading.Condition()
+
+    def survey(self, series: Series, windows: Sequence[UsageWindow]) -> None:
+        """Look at all days at once. What goes wrong with that, foreseen or not, each day meets for itself."""
+        try:
+            self._archive.survey(series, windows)
+        except Exception as error:  # noqa: BLE001 - it only saves requests
+            self._log.warning("%s", UnforeseenError.of(error))
 
     def stop(self) -> None:
         """Let every day end at its next chunk, and abort what is still open then."""
@@ -101,15 +113,14 @@ class Archiving:
                         )
                         return ArchivedDay(previous, self._read_previous(previous))
                     self._log.info(log_lines.describe_begin(meter, window, stream, self._archive, previous))
-                    if snapshot.asks_anew:
-                        self._log.warning("A new question is accepted: %s", snapshot.asks_anew)
+                    self._warn_of_others(snapshot, window)
                     facts = self._copy(meter, stream, window, snapshot)
                     manifest = snapshot.commit(
                         facts,
                         maturity=self._judge_maturity(window),
                         request=stream.request,
                         schema=getattr(stream, "schema", None),
-                        airflow=identify_task(self._context.get("ti")),
+                        airflow=identify_task(self._context.get("ti"), self._conn_id),
                     )
             except (ListingChangedError, SnapshotConflictError) as error:
                 if reading == MAX_READINGS:
@@ -121,6 +132,19 @@ class Archiving:
                 meter.report(manifest, previous)
                 return ArchivedDay(manifest, previous)
         raise AssertionError("unreachable")
+
+    def _warn_of_others(self, snapshot: Snapshot, window: UsageWindow) -> None:
+        if snapshot.asks_anew:
+            self._log.warning("%s begins anew with another question: %s", window.usage_date, snapshot.asks_anew)
+        other = snapshot.previous and find_other_connection(snapshot.previous, self._conn_id)
+        if other:
+            self._log.warning(
+                "%s was archived through connection %r before, now through %r: two connections of one account should "
+                "differ in their extra 'account', or one of them should go",
+                window.usage_date,
+                other,
+                self._conn_id,
+            )
 
     @contextmanager
     def _open_snapshot(self, meter: DayMeter, stream: VendorStream, window: UsageWindow) -> Iterator[Snapshot]:

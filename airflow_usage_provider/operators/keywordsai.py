@@ -12,7 +12,6 @@ if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
 
     from airflow_usage_provider.models import UsageWindow, VendorStream
-    from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
 
 
 class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
@@ -64,9 +63,8 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
 
     def open_stream(self, hook: KeywordsAIHook, window: UsageWindow) -> VendorStream:
         """Return the listing of a day."""
-        from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
-
-        return KeywordsAIUsers(hook.get_conn(), self._query(window))
+        names = ("summary_type", "environment", "page_size", "pages_in_flight", "verify_pages")
+        return hook.open_stream(self.stream, window, **{name: getattr(self, name) for name in names})
 
     def _windows(self, context: Mapping[str, Any], lookback_days: int) -> list[UsageWindow]:
         if self.stream == "users_list" and lookback_days:
@@ -76,15 +74,9 @@ class KeywordsAIUsersToS3Operator(UsageSnapshotToS3Operator):
             )
         return super()._windows(context, lookback_days)
 
-    def _query(self, window: UsageWindow) -> UsersQuery:
+    @classmethod
+    def check_stream(cls, window: UsageWindow, **stream: Any) -> None:
+        """Refuse a stream that the vendor does not have."""
         from airflow_usage_provider.vendors.keywordsai.api import UsersQuery
 
-        return UsersQuery(
-            window=window,
-            stream=self.stream,
-            summary_type=self.summary_type,
-            environment=self.environment,
-            page_size=self.page_size,
-            pages_in_flight=self.pages_in_flight,
-            verify_pages=self.verify_pages,
-        )
+        UsersQuery(window=window, **stream)

@@ -54,11 +54,7 @@ class LangdockExportToS3Operator(UsageSnapshotToS3Operator):
 
     def open_stream(self, hook: LangdockHook, window: UsageWindow) -> VendorStream:
         """Return the export of a day."""
-        from airflow_usage_provider.vendors.langdock.api import ExportQuery
-        from airflow_usage_provider.vendors.langdock.streams import LangdockExport
-
-        query = ExportQuery(window=window, stream=self.stream, group_by=self.group_by, output_format=self.output_format)
-        return LangdockExport(hook.get_conn(), query)
+        return hook.open_stream(self.stream, window, group_by=self.group_by, output_format=self.output_format)
 
     @classmethod
     def oldest_day(cls, today: date) -> date | None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from datetime import datetime
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
@@ -13,9 +12,16 @@ if TYPE_CHECKING:
 _RUN_FIELDS = ("dag_id", "run_id", "task_id", "map_index")
 
 
-def identify_task(ti: Any) -> dict[str, Any]:
-    """Return what a manifest says of the task that wrote it; nothing outside Airflow."""
-    return {name: getattr(ti, name, None) for name in (*_RUN_FIELDS, "try_number")} if ti is not None else {}
+def identify_task(ti: Any, conn_id: str | None = None) -> dict[str, Any]:
+    """Return what a manifest says of the task that wrote it, and of the connection it asked through."""
+    task = {name: getattr(ti, name, None) for name in (*_RUN_FIELDS, "try_number")} if ti is not None else {}
+    return {**task, "conn_id": conn_id} if conn_id else task
+
+
+def find_other_connection(manifest: Manifest, conn_id: str | None) -> str | None:
+    """Return the connection that the day was asked through before, if it is another one and both are known."""
+    earlier = manifest.airflow.get("conn_id")
+    return str(earlier) if earlier and conn_id and earlier != conn_id else None
 
 
 def is_of_this_run(manifest: Manifest, context: Mapping[str, Any], retries: int | None) -> bool:
@@ -30,8 +36,9 @@ def is_of_this_run(manifest: Manifest, context: Mapping[str, Any], retries: int 
     ti, run = context.get("ti"), context.get("dag_run")
     if ti is None or any(manifest.airflow.get(name) != getattr(ti, name, None) for name in _RUN_FIELDS):
         return False
-    started = getattr(run, "start_date", None)
-    if started is not None and datetime.fromisoformat(manifest.snapshot_at) < started:
+    started, committed = getattr(run, "start_date", None), manifest.committed_at
+    if committed is None or (started is not None and committed < started):
         return False
     first_try = getattr(ti, "max_tries", 0) - (retries or 0) + 1
-    return bool(first_try <= (manifest.airflow.get("try_number") or 0) < getattr(ti, "try_number", 0))
+    number = manifest.airflow.get("try_number")
+    return isinstance(number, int) and bool(first_try <= number < getattr(ti, "try_number", 0))

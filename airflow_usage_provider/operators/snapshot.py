@@ -6,6 +6,7 @@ its error; the task fails at the end and says which.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
@@ -14,8 +15,10 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from airflow.sdk import AssetAlias, BaseOperator
 
 from airflow_usage_provider.archive.checksums import prefer_checksums
+from airflow_usage_provider.archive.errors import translated_errors
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.packing import check_compression
+from airflow_usage_provider.archive.question import check_new_question
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import ConfigurationError, FatalError, UnforeseenError, UsageProviderError
@@ -27,6 +30,7 @@ from airflow_usage_provider.operators.archiving import ArchivedDay, Archiving
 from airflow_usage_provider.operators.days import MAX_DAYS_IN_FLIGHT, MAX_LOOKBACK_DAYS, Days, plan_days, whole_number
 from airflow_usage_provider.operators.in_flight import call_in_flight
 from airflow_usage_provider.operators.links import SnapshotLink
+from airflow_usage_provider.operators.masking import mask_customer_keys
 from airflow_usage_provider.operators.metrics import DayMeter
 from airflow_usage_provider.operators.openlineage import Lineage
 
@@ -52,8 +56,9 @@ class UsageSnapshotToS3Operator(BaseOperator):
     :param compression: of the parts, ``gzip`` or ``none``.
     :param s3_extra_args: arguments of boto3's ``put_object`` for every object, such as SSE-KMS, storage class, tags.
         (templated)
-    :param new_question: ``refuse``, or ``accept`` to go on knowingly where a day's earlier snapshot answers another
-        question: other parameters, another environment or zone.
+    :param new_question: what becomes of an answer to another question (parameters, environment, time zone) than that of
+        the day's earlier snapshot: ``refuse`` fails before the vendor is asked and says how they differ, ``accept``
+        goes on with the new one.
     :param emit_events: tell of the stream's asset when the task has succeeded. False leaves that to a task behind it,
         :func:`~airflow_usage_provider.operators.lineage.tell_assets`: tasks that tell of one new asset at the same
         moment make Airflow fail one of them.
@@ -80,8 +85,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.hook_class and (name := cls.hook_class.conn_name_attr) not in cls.template_fields:
-            cls.template_fields = (*cls.template_fields, name)
+        names = [cls.hook_class.conn_name_attr] if cls.hook_class else []
+        if maker := vars(cls).get("__init__"):
+            names += [name for name in inspect.signature(maker).parameters if name.endswith("_conn_id")]
+        # Mapped over accounts, an id is filled in only where it is templated.
+        cls.template_fields = tuple(dict.fromkeys([*cls.template_fields, *names]))
 
     def __init__(
         self,
@@ -106,6 +114,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
         if hook is not None:
             setattr(self, hook.conn_name_attr, conn_id)
         check_compression(compression)
+        check_new_question(new_question)
         self.archive_url = archive_url
         self.aws_conn_id = aws_conn_id
         self.usage_date = usage_date
@@ -119,6 +128,16 @@ class UsageSnapshotToS3Operator(BaseOperator):
         self._is_running = False
         self._lineage: Lineage | None = None
 
+    @property
+    def s3_extra_args(self) -> dict[str, Any] | None:
+        """Arguments for every object; their secrets are masked as soon as they are known, given or rendered."""
+        return self._s3_extra_args
+
+    @s3_extra_args.setter
+    def s3_extra_args(self, extra_args: dict[str, Any] | None) -> None:
+        mask_customer_keys(extra_args)
+        self._s3_extra_args = extra_args
+
     def get_hook(self) -> UsageHook:
         """Return the hook of the connection; by default one of ``hook_class``."""
         if self.hook_class is None:
@@ -131,7 +150,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
         return stream
 
     def open_streams(self, hook: Any, windows: Sequence[UsageWindow]) -> list[VendorStream]:
-        """Return a stream for each day, in their order: for a vendor that answers many days at once."""
+        """
+        Return a stream for each day, in their order: for a vendor that answers many days at once.
+
+        Several of them may be read at the same time.
+        """
         return [self.open_stream(hook, window) for window in windows]
 
     @classmethod
@@ -195,10 +218,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
                 retries=self.retries,
                 lookback_days=lookback_days,
                 new_question=self.new_question,
+                conn_id=getattr(hook, "conn_id", None),
                 log=self.log,
             )
             for name in {stream.name for stream in streams}:
-                archive.survey(Series(self.vendor, hook.account, name), windows)
+                archiving.survey(Series(self.vendor, hook.account, name), windows)
             outcomes = call_in_flight(
                 partial(self._archive_day, archiving, hook),
                 list(zip(windows, streams, strict=True)),
@@ -256,7 +280,8 @@ class UsageSnapshotToS3Operator(BaseOperator):
         from airflow.providers.amazon.aws.hooks.s3 import S3Hook
 
         location = ArchiveLocation.parse(self.archive_url)
-        client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
+        with translated_errors(location.bucket):  # a role is assumed here already
+            client = S3Hook(aws_conn_id=self.aws_conn_id).get_conn()
         prefer_checksums(client)
         return Archive(
             client=client, location=location, compression=self.compression, extra_args=self.s3_extra_args or {}

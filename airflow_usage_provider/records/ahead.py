@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import logging
 from concurrent.futures import Future, ThreadPoolExecutor
+from contextvars import copy_context
+from functools import partial
 from typing import TYPE_CHECKING, Any, Protocol, Self
 
 from airflow_usage_provider.exceptions import TransientError
@@ -65,7 +67,8 @@ class PagesAhead:
                 end = min(end, likely_last + 1)
             for following in range(number, end):
                 if following not in self._ahead and self._has_room():
-                    self._ahead[following] = self._executor.submit(self._fetch, following, attempts=1)
+                    fetch = partial(self._fetch, following, attempts=1)
+                    self._ahead[following] = self._executor.submit(copy_context().run, fetch)  # counts as the caller's
         future = self._ahead.pop(number, None)
         if future is not None:
             try:

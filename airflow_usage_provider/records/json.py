@@ -9,25 +9,25 @@ import codecs
 import json
 import re
 from dataclasses import dataclass
-from operator import methodcaller
 from typing import TYPE_CHECKING, Any, NoReturn
 
 import msgspec
 
 from airflow_usage_provider.exceptions import InvalidBodyError
+from airflow_usage_provider.records.json_bounds import (
+    MAX_ENVELOPE_VALUES,
+    MAX_VALUES,
+    has_many_values,
+    refuse_deep,
+    refuse_deep_records,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Generator, Iterable, Mapping
 
 _MAX_VALUE_CHARS = 64 * 1024 * 1024
-MAX_VALUES = 1_000_000  # of a page or a record: what is parsed takes up to a hundred bytes a value
-MAX_ENVELOPE_VALUES = 100_000  # of an answer that is parsed whole
-MAX_DEPTH = 100  # which every reader must be able to parse, of records and manifests
 _WHITE_SPACE = " \t\r\n"
 _STRING_OR_WHITE_SPACE = re.compile(rb'("(?:[^"\\]|\\.)*")|[ \t\r\n]+')
-_STRING = re.compile(rb'"(?:[^"\\]++|\\.)*+"', re.DOTALL)
-_BRACKET = re.compile(rb"[\[{]|([\]}])")
-_count_braces, _count_brackets = methodcaller("count", b"{"), methodcaller("count", b"[")
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,10 +76,7 @@ def _split_quickly(body: bytes, field: str) -> JsonPage | None:
     if size != len(compact):  # msgspec keeps the last one of a name: here, one was lost, or is spelled with escapes
         return None
     records = list(map(bytes, msgspec.json.decode(members.pop(field), type=list[msgspec.Raw])))
-    half = MAX_DEPTH // 2  # of what opens an object, and of what opens a list
-    if max(map(_count_braces, records), default=0) > half or max(map(_count_brackets, records), default=0) > half:
-        for record in records:
-            _refuse_deep_text(record)
+    refuse_deep_records(records)
     return JsonPage(records, {name: read_envelope(bytes(raw)) for name, raw in members.items()})
 
 
@@ -115,45 +112,14 @@ def read_envelope(raw: bytes | str) -> Any:
     """
     Parse JSON with decimals as strings.
 
-    :raises ValueError: it is not JSON, has a member twice, or holds more than :data:`MAX_ENVELOPE_VALUES` values.
+    :raises ValueError: it is not JSON, has a member twice, or holds too many values.
     :raises RecursionError: it is nested too deeply to be written again.
     """
     if has_many_values(raw if isinstance(raw, bytes) else raw.encode(errors="replace"), MAX_ENVELOPE_VALUES):
         raise ValueError(f"more than {MAX_ENVELOPE_VALUES} values")
     value = json.loads(raw, **_EXACTLY)
-    _refuse_deep(value)
+    refuse_deep(value)
     return value
-
-
-def has_many_values(text: bytes, most: int) -> bool:
-    """Return whether JSON may hold more values than that; nothing is built to find out."""
-    if len(text) // 2 < most:  # a value takes a character, and another one to part it from the next
-        return False
-
-    def count(text: bytes) -> int:
-        return 1 + text.count(b",") + text.count(b"[") + text.count(b"{")
-
-    return count(text) > most and count(_STRING.sub(b"", text)) > most
-
-
-def _refuse_deep_text(record: bytes) -> None:
-    if record.count(b"{") + record.count(b"[") <= MAX_DEPTH:
-        return
-    depth = 0
-    for bracket in _BRACKET.finditer(_STRING.sub(b"", record)):
-        depth += -1 if bracket[1] else 1
-        if depth > MAX_DEPTH:
-            raise RecursionError
-
-
-def _refuse_deep(value: Any) -> None:
-    level = [value]
-    for _ in range(MAX_DEPTH):
-        inner = (each.values() if isinstance(each, dict) else each for each in level if isinstance(each, dict | list))
-        level = [item for items in inner for item in items]
-        if not level:
-            return
-    raise RecursionError
 
 
 def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, dict[str, Any]]:
@@ -178,7 +144,7 @@ def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, 
         if name != field or not text.skip("["):
             envelope[name] = text.read_value()[0]
             try:
-                _refuse_deep(envelope[name])
+                refuse_deep(envelope[name])
             except RecursionError:
                 text.refuse("nested too deeply")
             continue
@@ -189,7 +155,7 @@ def iter_records(chunks: Iterable[bytes], field: str) -> Generator[bytes, None, 
                 text.refuse(f"{field!r} holds something other than objects")
             record = compact_record(source.encode())
             try:
-                _refuse_deep_text(record)
+                refuse_deep_records([record])
             except RecursionError:
                 text.refuse("nested too deeply")
             yield record

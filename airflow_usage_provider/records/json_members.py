@@ -23,6 +23,7 @@ class MemberReader:
         self.names: dict[str, None] = {}  # in order of first appearance
         self._wanted = wanted
         self._decoder: msgspec.json.Decoder[Any] | None = None
+        self._fields = [f"wanted_{number}" for number in range(len(wanted))]
 
     def read(self, record: bytes) -> list[bytes]:
         """Return the wanted values as JSON, empty for those that the record lacks."""
@@ -32,7 +33,7 @@ class MemberReader:
             except msgspec.DecodeError:  # a name that is new, or text that msgspec does not read
                 pass
             else:
-                return [bytes(getattr(members, f"wanted_{number}")) for number in range(len(self._wanted))]
+                return [bytes(getattr(members, field)) for field in self._fields]
         found = read_members(record)
         if new := found.keys() - self.names.keys():
             self.names.update(dict.fromkeys(name for name in found if name in new))
@@ -41,7 +42,7 @@ class MemberReader:
 
     def _build_decoder(self) -> msgspec.json.Decoder[Any]:
         """Build a decoder that skips over the values of all known members, and refuses a record with another one."""
-        wanted = {name: f"wanted_{number}" for number, name in enumerate(self._wanted)}
+        wanted = dict(zip(self._wanted, self._fields, strict=True))
         others = {name: f"other_{number}" for number, name in enumerate(self.names) if name not in wanted}
         fields = {**wanted, **others}
         shape = msgspec.defstruct(

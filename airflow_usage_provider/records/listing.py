@@ -11,7 +11,7 @@ from __future__ import annotations
 import logging
 from contextlib import closing, contextmanager
 from itertools import chain
-from typing import TYPE_CHECKING, Any, NoReturn
+from typing import TYPE_CHECKING, Any, ClassVar, NoReturn
 
 from airflow_usage_provider.exceptions import (
     ConfigurationError,
@@ -62,6 +62,7 @@ class PagedListing:
     """
 
     file_format = FileFormat.JSON_LINES
+    noun: ClassVar[str] = "records"  # what an error calls them
 
     def __init__(
         self,
@@ -134,7 +135,7 @@ class PagedListing:
                 total = total if page.count is None else page.count
                 yield page, kept
             covered = coverage.finish()
-            self._check_total(reading, total)
+            self._compare_total(reading, total)
             if total == reading.rows and has_rested and not reading.has_moved:
                 proof = "totals"
             elif walk.asked == 1:
@@ -197,19 +198,24 @@ class PagedListing:
             raise IncompleteSnapshotError(f"A later page failed: {error.message}", **details) from None
 
     def _iter_told(self, walk: Walk) -> Iterator[Page]:
-        """Tell of progress, and yield the pages."""
-        records = size = 0
+        """
+        Tell of progress, and yield the pages.
+
+        :raises IncompleteSnapshotError: at the end, fewer records came than the vendor says there are.
+        """
+        records = size = total = 0
         for number, page in enumerate(walk, 1):
             records += len(page.records)
             size += sum(map(len, page.records))
+            total = total if page.count is None else page.count
             last = self._guess_last(page)
             of = "" if last is None else f" of about {last}"
             level = logging.INFO if self._client.traffic.is_progress_due() else logging.DEBUG
-            day = self.window.usage_date
-            _log.log(
-                level, "%s of %s: page %d%s, %d records, %d bytes so far", self.name, day, number, of, records, size
-            )
+            so_far = (self.name, self.window.usage_date, number, of, records, size)
+            _log.log(level, "%s of %s: page %d%s, %d records, %d bytes so far", *so_far)
             yield page
+        if records < total:
+            raise IncompleteSnapshotError(f"The vendor has {total} records, {records} came", next_step=_STEP)
 
     def _guess_last(self, page: Page) -> int | None:
         """Return which page may be the last; a guess that only saves requests behind the end."""
@@ -217,20 +223,16 @@ class PagedListing:
             return None
         return self._first - 1 - (-page.count // self._page_size)
 
-    def _check_total(self, reading: Reading, total: int | None) -> None:
+    def _compare_total(self, reading: Reading, total: int | None) -> None:
+        """Refuse fewer records than the vendor says there are; tell of more, and of conflicts."""
         day = self.window.usage_date
         if reading.conflicts:
-            _log.warning(
-                "%s of %s: %d records have the identity of another one; all are archived",
-                *(self.name, day, reading.conflicts),
-            )
-        if total is None or total == reading.rows:
-            return
-        if total > reading.rows:
-            if reading.has_moved:
-                self._refuse_moved("some came twice, and others not")
-            raise IncompleteSnapshotError(f"The vendor has {total} records, {reading.rows} came", next_step=_STEP)
-        _log.warning("%s of %s: the vendor says %d records, %d came", self.name, day, total, reading.rows)
+            said = "%s of %s: %d records have the identity of another one; all are archived"
+            _log.warning(said, self.name, day, reading.conflicts)
+        if total is not None and reading.rows < total:
+            self._refuse_moved("some came twice, and others not")
+        if total is not None and reading.rows > total:
+            _log.warning("%s of %s: the vendor says %d records, %d came", self.name, day, total, reading.rows)
 
     def _verify(self, reading: Reading) -> None:
         """Compare with the reading before, or with a second one."""
@@ -250,7 +252,7 @@ class PagedListing:
             self._refuse_moved("two readings of the listing disagree")
 
     def _refuse_moved(self, how: str) -> NoReturn:
-        said = f"Records were created or deleted while the pages were read: {how}"
+        said = f"{self.noun.capitalize()} were created or deleted while the pages were read: {how}"
         raise ListingChangedError(said, next_step="Run again when the listing rests.")
 
     @contextmanager
@@ -261,7 +263,8 @@ class PagedListing:
         except UsageProviderError as error:
             if error.stream is not None:
                 raise
-            details = {"url": self._client.url(self.request["path"]), **error.details, "stream": self.name}
+            known = {"url": self._client.url(self.request["path"]), "next_step": _STEP}
+            details = {**known, **error.details, "stream": self.name}
             named = self._client.error(type(error), error.message, **details)
         else:
             return

@@ -19,7 +19,7 @@ from airflow_usage_provider.records.json_members import MemberReader
 from airflow_usage_provider.schema import value_at
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Sequence
 
     from airflow_usage_provider.records.pages import Page
 
@@ -68,22 +68,20 @@ class Reading:
         :param sign: what the page says of the next one.
         :raises IncompleteSnapshotError: it came before.
         """
-        bodies = [digest(record) for record in page.records]
         ranges = [covered for covered in page.ranges if covered.rows is not None]
-        salts = chain.from_iterable(repeat(str(covered.start).encode(), covered.rows or 0) for covered in ranges)
-        identities = self._identify(page.records, bodies, salts if ranges else repeat(b""))
+        bodies = [digest(record) for record in page.records]
+        identities = self._identify(page.records, bodies)
+        if ranges:  # what is alike in two ranges of time is not the same
+            salts = chain.from_iterable(repeat(str(covered.start).encode(), covered.rows or 0) for covered in ranges)
+            identities = [each and digest(salt + each) for salt, each in zip(salts, identities, strict=True)]
         self.pages += 1
         self._note_order(identities, bodies, sign)
         marks = self._mark(identities, bodies)
         edges = accumulate((covered.rows or 0 for covered in ranges) if ranges else [len(marks)], initial=0)
-        kept = [
-            Kept(list(compress(page.records[start:end], part)), part.count(_DUPLICATE), part.count(_CONFLICT))
-            for start, end in pairwise(edges)
-            if (part := marks[start:end]) is not None
-        ]
-        self.rows += len(marks) - marks.count(_DUPLICATE)
-        self.duplicates += marks.count(_DUPLICATE)
-        self.conflicts += marks.count(_CONFLICT)
+        kept = [_keep(page.records[start:end], marks[start:end]) for start, end in pairwise(edges)]
+        self.rows += sum(len(part.records) for part in kept)
+        self.duplicates += sum(part.duplicates for part in kept)
+        self.conflicts += sum(part.conflicts for part in kept)
         return kept
 
     def agrees_with(self, other: Reading) -> bool:
@@ -94,17 +92,12 @@ class Reading:
         """Give the memory back; what remains can still be compared."""
         self._seen = SeenRecords()
 
-    def _identify(self, records: list[bytes], bodies: list[bytes], salts: Iterable[bytes]) -> list[bytes | None]:
-        """Return the digest of each identity; None where a record has none. In two ranges, nobody is the same."""
+    def _identify(self, records: list[bytes], bodies: list[bytes]) -> list[bytes | None]:
+        """Return the digest of each identity; None where a record has none."""
+        values = map(self._read_nested if self._is_nested else self._members.read, records)
         if not self._identity:
-            for record in records:
-                self._members.read(record)
-            return [digest(salt + body) if salt else body for salt, body in zip(salts, bodies, strict=False)]
-        read = self._read_nested if self._is_nested else self._members.read
-        return [
-            digest(b"\x00".join([salt, *values])) if not _NOTHING.issuperset(values) else None
-            for salt, values in zip(salts, map(read, records), strict=False)
-        ]
+            return [body for body, _ in zip(bodies, values, strict=True)]
+        return [digest(b"\x00".join(each)) if not _NOTHING.issuperset(each) else None for each in values]
 
     def _read_nested(self, record: bytes) -> list[bytes]:
         self._members.read(record)
@@ -152,3 +145,8 @@ class Reading:
         for identity, nth in fresh:
             self._seen.add(identity, nth)
         return marks
+
+
+def _keep(records: list[bytes], marks: list[int]) -> Kept:
+    duplicates = marks.count(_DUPLICATE)
+    return Kept(list(compress(records, marks)) if duplicates else records, duplicates, marks.count(_CONFLICT))

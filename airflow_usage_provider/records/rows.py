@@ -25,7 +25,7 @@ _MOST_VALUES = 1_000_000  # of a record: 64 MiB of empty lists would be gigabyte
 _MOST_DIGITS = 4000  # of an int; beyond, Python refuses to read or write one as text
 _BOM = b"\xef\xbb\xbf"
 _SURROGATE = re.compile("[\udc80-\udcff]")
-_MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"|[\[{\]},]', re.DOTALL)
+_MARK = re.compile(r'"(?:[^"\\]++|\\.)*+"?|[\[{\]},]', re.DOTALL)  # text without an end is read once, not at each quote
 _log = logging.getLogger(__name__)
 
 
@@ -94,6 +94,7 @@ def iter_csv_records(chunks: Iterable[bytes | memoryview]) -> Iterator[list[str]
         if record is None:
             break
         if not record:
+            lines.size = 0
             continue
         if lines.has_other_bytes:
             other_cells += _decode_others(record)
@@ -107,7 +108,7 @@ def iter_csv_records(chunks: Iterable[bytes | memoryview]) -> Iterator[list[str]
         lines.start_record()
         yield record
     if other_cells:
-        _log.warning("%s cells are not UTF-8, the text of these was read as Windows-1252", f"{other_cells:,}")
+        _log.warning("Cells that are not UTF-8, and were read as Windows-1252: %s", f"{other_cells:,}")
 
 
 class _CsvLines(Iterator[str]):

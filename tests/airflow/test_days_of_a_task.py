@@ -8,11 +8,13 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import ConfigurationError, ConnectionLookupError, UnforeseenError
 from airflow_usage_provider.hooks.base import UsageHook
 from airflow_usage_provider.models import FileFormat, StreamFacts
-from airflow_usage_provider.operators import archiving
+from airflow_usage_provider.operators import archiving, metrics
+from airflow_usage_provider.operators.keywordsai import KeywordsAIUsersToS3Operator
 from airflow_usage_provider.operators.snapshot import UsageSnapshotToS3Operator
 
 TODAY = datetime.now(UTC).date()
@@ -230,9 +232,9 @@ def test_a_secrets_backend_that_fails_once_costs_a_try_and_not_the_day(archive_u
     assert len(operator.execute({})) == 1
 
 
-def test_an_extra_that_is_no_object_is_not_retried(archive_url, set_connection):
-    set_connection("acme_default", conn_type="acme", password="k", extra=["account", "acme"])
-    with pytest.raises(AirflowFailException, match="extra that is no JSON object"):
+def test_an_extra_that_cannot_be_right_is_not_retried(archive_url, set_connection):
+    set_connection("acme_default", conn_type="acme", password="k", extra={"account": ["acme"]})
+    with pytest.raises(AirflowFailException, match=r"account \['acme'\] in its extra"):
         AcmeOperator(read=whole, archive_url=archive_url).execute({})
 
 
@@ -269,3 +271,26 @@ def test_without_events_of_its_own_a_task_leaves_what_it_archived_to_another_eve
     assert event["name"] == "acme/acme_default/invoices"
     assert event["extra"]["usage_date"] == str(DAY - timedelta(days=1))
     assert len(json.loads(event["extra"]["snapshots"])) == 1
+
+
+def test_days_at_the_same_time_each_count_their_own_requests(archive_url, connect_vendors, sandbox, monkeypatch):
+    connect_vendors("sk-acme;users=40")
+    meters = []
+    monkeypatch.setattr(metrics.DayMeter, "report", lambda meter, *_: meters.append(meter))
+    operator = KeywordsAIUsersToS3Operator(
+        task_id="archive", archive_url=archive_url, usage_date=str(DAY), lookback_days=3, page_size=10
+    )
+    sandbox.clear()
+    operator.execute({})
+    assert [meter.requests for meter in meters] == [len(sandbox.requests) / 4] * 4
+
+
+def test_a_look_at_all_days_at_once_that_fails_costs_no_day(archive_url, monkeypatch, canary, capsys):
+    def fail(*_):
+        raise ValueError(canary)
+
+    monkeypatch.setattr(Archive, "survey", fail)
+    assert len(AcmeOperator(read=whole, archive_url=archive_url, lookback_days=1).execute({})) == 2
+    told = "".join(capsys.readouterr())
+    assert "ValueError at line" in told
+    assert canary not in told

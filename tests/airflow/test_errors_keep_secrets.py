@@ -20,14 +20,15 @@ from sandbox.canary import find_secrets, make_digits
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 OF_THE_ARCHIVE = {"ArchiveAccessError", "SnapshotConflictError", "ArchiveUnavailableError", "ArchiveCorruptError"}
+OF_THE_TABLES = {"TableConflictError", "UnreadableValueError", "UnreconciledError"}
 BOTH = {
     "AuthenticationError": ["error=401", "error=403", "wrong"],
-    "ConfigurationError": ["body=html", "redirect=other"],
+    "ConfigurationError": ["redirect=other"],
     "RequestRejectedError": ["error=400"],
     "RateLimitedError": ["error=429;retry_after=700"],
-    "VendorUnavailableError": ["error=502-html", "big_headers=1"],
+    "VendorUnavailableError": ["error=502-html", "error=404-text", "redirect=login", "big_headers=1"],
     "IncompleteSnapshotError": ["body=cut"],
-    "InvalidBodyError": ["body=invalid"],
+    "InvalidBodyError": ["body=invalid", "body=html"],
 }
 KEYWORDSAI = {
     "ConfigurationError": ["error=404"],
@@ -37,11 +38,18 @@ KEYWORDSAI = {
     "ListingChangedError": ["users=3000;drift=insert"],
 }
 LANGDOCK = {
-    "ConfigurationError": ["error=404-other", "download=redirect_loop"],
+    "ConfigurationError": ["error=404-other"],
     "ExportTooLargeError": ["error=400-too-large"],
     "VendorUnavailableError": ["download=500"],
-    "DownloadExpiredError": ["download=403", "download=404", "download=410", "url_lifetime=0"],
-    "IncompleteSnapshotError": ["record_count=+1", "download=cut", "download=cut_chunked"],
+    "DownloadExpiredError": [
+        "download=403",
+        "download=404",
+        "download=410",
+        "download=400",
+        "url_lifetime=0",
+        "download=redirect_loop",
+    ],
+    "IncompleteSnapshotError": ["date_range=day_before", "record_count=+1", "download=cut", "download=cut_chunked"],
     "InvalidBodyError": ["success_false=1", "download=html"],
 }
 CASES = [
@@ -160,8 +168,8 @@ def test_every_kind_of_error_but_the_archives_is_among_them():
         for name, kind in vars(exceptions).items()
         if isinstance(kind, type) and issubclass(kind, UsageProviderError) and kind not in groups
     }
-    before_any_key = {"ConnectionLookupError"}
-    assert kinds - OF_THE_ARCHIVE - before_any_key == {name for _, name, _ in CASES}
+    without_a_key = {"ConnectionLookupError", "UnforeseenError"} | OF_THE_TABLES
+    assert kinds - OF_THE_ARCHIVE - without_a_key == {name for _, name, _ in CASES}
 
 
 def test_the_search_would_find_a_secret_in_each_form(canary):

@@ -16,7 +16,7 @@ import pytest
 
 from airflow_usage_provider import exceptions
 from airflow_usage_provider.compat import AirflowFailException
-from airflow_usage_provider.exceptions import TransientError, UsageProviderError
+from airflow_usage_provider.exceptions import FatalError, TransientError, UsageProviderError
 from airflow_usage_provider.hooks.keywordsai import KeywordsAIHook
 from airflow_usage_provider.hooks.langdock import LangdockHook
 from airflow_usage_provider.http.limiter import RateLimiter
@@ -148,11 +148,41 @@ S3 = [
     Fault("wrong AWS key", "", "ArchiveAccessError", 0, s3={"password": "wrong"}),
     Fault("bucket may only be read", "", "ArchiveAccessError", 1, s3={"login": "reader", "password": "readersecret"}),
     Fault("S3 away", "", "ArchiveUnavailableError", 0, s3={"endpoint_url": "dead"}),
+    Fault("store knows no checksums", "", "ArchiveAccessError", 1, s3={"writes": "501 NotImplemented"}),
+    Fault("store knows no checksums, as 400", "", "ArchiveAccessError", 1, s3={"writes": "400 InvalidArgument"}),
+    Fault("store takes only so much at once", "", "ArchiveUnavailableError", 1, s3={"writes": "503 SlowDown"}),
+    Fault("a code nobody knows", "", "ArchiveUnavailableError", 1, s3={"writes": "400 Novelty"}),
+    Fault("the role's keys have expired", "", "ArchiveUnavailableError", 1, s3={"writes": "400 ExpiredToken"}),
+]
+TASKS = [
+    Fault(
+        "no such connection, or its secrets backend failed",
+        "",
+        "ConnectionLookupError",
+        0,
+        task={"langdock_conn_id": "nowhere"},
+    ),
+    Fault("an extra that cannot be read", "", "ConfigurationError", 0, extra={"timeout": "soon"}),
+    Fault("a day in the future", "", "ConfigurationError", 0, task={"usage_date": "2062-11-20"}),
+    Fault("a day of before there were such vendors", "", "ConfigurationError", 0, task={"usage_date": "2006-11-20"}),
+    Fault("a day that the vendor no longer has", "", "ConfigurationError", 0, task={"usage_date": "2020-01-01"}),
 ]
 TABLES = {
     "Keywords AI": (KeywordsAIUsersToS3Operator, KEYWORDSAI),
     "Langdock": (LangdockExportToS3Operator, LANGDOCK),
     "S3": (LangdockExportToS3Operator, S3),
+    "Connection and day": (LangdockExportToS3Operator, TASKS),
+}
+#: Why each fatal error is one: how it is known that the same request fails again until a person changes something.
+WHY = {
+    "AuthenticationError": "the vendor itself refuses the key, with 401 or 403 that is no web page",
+    "ConfigurationError": "a setting cannot be right, the API says in JSON that it has no such path, it has moved, its "
+    "TLS certificate is not trusted, or a download leads where the connection does not allow",
+    "RequestRejectedError": "the API itself, in JSON, refuses this very request",
+    "ExportTooLargeError": "the day holds more rows than the vendor exports at once",
+    "ArchiveAccessError": "S3 says that there is no such bucket, that the key is wrong or may not do this, or that it "
+    "knows no checksums",
+    "UnreadableValueError": "archived bytes do not change, and these hold money that cannot be read as money",
 }
 ROWS = [
     pytest.param(operator, fault, id=f"{title}: {fault.what}")
@@ -173,12 +203,18 @@ def waits(monkeypatch):
 
 
 @pytest.fixture
-def break_s3(set_connection, s3_server, dead_url):
-    """Change the AWS connection."""
+def break_s3(set_connection, s3_server, dead_url, canned_server, canned):
+    """Change the AWS connection; ``writes`` leads to a store without objects that answers so to what is written."""
 
     def _break(changes: dict[str, str]) -> None:
+        endpoint_url = dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url
+        if "writes" in changes:
+            status, code = changes["writes"].split()
+            nothing = canned(body=b"<ListBucketResult><IsTruncated>false</IsTruncated></ListBucketResult>")
+            error = canned(int(status), f"<Error><Code>{code}</Code></Error>".encode())
+            endpoint_url = canned_server([nothing, nothing, error]).url
         extra = {
-            "endpoint_url": dead_url if changes.get("endpoint_url") == "dead" else s3_server.endpoint_url,
+            "endpoint_url": endpoint_url,
             "region_name": "us-east-1",
             "config_kwargs": {"s3": {"addressing_style": "path"}, "retries": {"max_attempts": 1}},
         }
@@ -234,13 +270,37 @@ def render() -> str:
         "  one try of the task. The pauses between grow up to a minute, or are what the vendor asks for.",
         "- *Airflow retries* is no where a retry cannot help: the task fails at once, whatever its `retries`, and says",
         "  what to change.",
-        "- *Asked* of the S3 table is how often the vendor was asked for an export.",
+        "- *Asked* of the last two tables is how often the vendor was asked for an export.",
         "- *On S3* is what this try left. An upload that was begun is aborted.",
     ]
     for title, (_, faults) in TABLES.items():
         lines += ["", f"## {title}", "", "| Fault | Sandbox | Outcome | Asked | Airflow retries | On S3 |"]
         lines += ["|---|---|---|---|---|---|", *(fault.row for fault in faults)]
+    lines += [
+        "",
+        "## Errors that a retry cannot mend",
+        "",
+        "Everything else, also what nobody foresaw, is left to Airflow's retries, and waited out by a sensor.",
+        "",
+        "| Error | It is known to fail again because | Rows above |",
+        "|---|---|---|",
+    ]
+    faults = [fault for _, table in TABLES.values() for fault in table]
+    for name, kind in fatal_kinds().items():
+        shown = dict.fromkeys(fault.what for fault in faults if fault.outcome == name)
+        lines.append(f"| `{name}` | {WHY.get(name, kind.__doc__)} | {'; '.join(shown)} |")
     return "\n".join(lines) + "\n"
+
+
+def fatal_kinds() -> dict[str, type[FatalError]]:
+    """Every fatal error by its name."""
+    kinds = [kind for kind in vars(exceptions).values() if isinstance(kind, type) and issubclass(kind, FatalError)]
+    return {kind.__name__: kind for kind in kinds if kind is not FatalError}
+
+
+def test_every_error_that_is_fatal_says_why():
+    assert set(WHY) <= set(fatal_kinds())
+    assert all(name in WHY or kind.__doc__.count("\n") == 0 for name, kind in fatal_kinds().items())
 
 
 def test_the_page_shows_what_was_tested():

@@ -8,6 +8,7 @@ import time
 import traceback
 from datetime import UTC, datetime, timedelta
 
+import airflow
 import pandas as pd
 import pytest
 
@@ -25,6 +26,11 @@ from airflow_usage_provider.schema import StreamSchema
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date()
 CANARY = "sk-canary-5f2c"
+
+
+def skip_where_airflow_reads_no_such_connection():
+    if airflow.__version__ < "3.1":
+        pytest.skip("Airflow 3.0 takes no such extra from the environment; tests/unit/hooks has it")
 
 
 def test_the_defaults_are_the_vendors_own(set_connection):
@@ -97,6 +103,8 @@ def test_keywords_ai_takes_a_base_url_that_ends_in_api(set_connection, sandbox):
     ],
 )
 def test_a_connection_that_cannot_be_right_is_refused_by_name(set_connection, fields, sentence):
+    if sentence == "no JSON object":
+        skip_where_airflow_reads_no_such_connection()
     set_connection("langdock_default", conn_type="langdock", **fields)
     with pytest.raises(ConfigurationError, match=f"'langdock_default'.*{sentence}") as caught:
         _ = LangdockHook().connection
@@ -105,6 +113,7 @@ def test_a_connection_that_cannot_be_right_is_refused_by_name(set_connection, fi
 
 @pytest.mark.parametrize("extra", [["account", "acme"], "5", "null", '{"account": ', '{"timeout": 1e400}'])
 def test_the_test_button_names_an_extra_that_cannot_be_right(set_connection, extra):
+    skip_where_airflow_reads_no_such_connection()
     set_connection("langdock_default", conn_type="langdock", password=CANARY, extra=extra)
     works, sentence = LangdockHook().test_connection()
     assert not works

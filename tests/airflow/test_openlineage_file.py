@@ -47,7 +47,7 @@ def test_a_finished_task_tells_its_datasets_and_their_size_and_no_secret(
     file = tmp_path / "events.jsonl"
     run_dag(archive_url, {"type": "file", "log_file_path": str(file), "append": True})
 
-    job = "langdock_usage_daily.stream_of_account.archive_export"
+    job = "langdock_usage_daily.api_keys.archive_export"
     (event,) = (e for e in read_events(file) if e["job"]["name"] == job and e["eventType"] == "COMPLETE")
     (went,), (came,) = event["inputs"], event["outputs"]
     assert (went["namespace"], went["name"]) == (sandbox.url.replace("http", "langdock"), "acme/api_keys")

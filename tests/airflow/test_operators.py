@@ -117,7 +117,7 @@ def test_a_listing_that_moves_is_read_again_until_it_rests(connect_vendors, arch
 
 def test_a_listing_that_never_rests_leaves_nothing(connect_vendors, archive_url, objects, s3_server):
     connect_vendors("sk-acme;users=120;drift=delete")
-    with pytest.raises(IncompleteSnapshotError, match="Users were created or deleted while the pages were read"):
+    with pytest.raises(IncompleteSnapshotError, match="were created or deleted while the pages were read"):
         users(archive_url, page_size=50).execute({})
     assert objects() == {}
     assert not s3_server.client().list_multipart_uploads(Bucket=s3_server.bucket).get("Uploads")
@@ -144,6 +144,7 @@ def test_the_manifest_names_the_task_that_wrote_it(connect_vendors, archive_url,
     manifest = next(json.loads(body) for key, body in objects().items() if key.endswith(".json"))
     assert manifest["airflow"] == {
         "dag_id": "dag", "run_id": "run", "task_id": "archive", "map_index": 3, "try_number": 2,
+        "conn_id": "langdock_default",
     }  # fmt: skip
 
 
@@ -185,7 +186,6 @@ def test_an_unknown_compression_is_refused_when_the_dag_is_parsed(archive_url):
         ("sk-a;error=403", "lacks a scope"),
         ("sk-a;error=400-too-large", "1,000,000 rows"),
         ("sk-a;error=404-other", "no such export"),
-        ("sk-a;body=html", "answers HTML"),
         ("sk-a;redirect=other", "redirects to"),
     ],
 )
@@ -195,6 +195,14 @@ def test_what_a_retry_cannot_mend_is_not_retried(connect_vendors, archive_url, o
     with pytest.raises(AirflowFailException, match=sentence):
         export(archive_url).execute({})
     assert len(sandbox.requests) == 1
+    assert objects() == {}
+
+
+@pytest.mark.parametrize("key", ["sk-a;body=html", "sk-a;error=404-text"])
+def test_what_stands_in_the_vendors_place_is_left_to_airflows_retries(connect_vendors, archive_url, objects, key):
+    connect_vendors(key)
+    with pytest.raises(TransientError):
+        export(archive_url).execute({})
     assert objects() == {}
 
 

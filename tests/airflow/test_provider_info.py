@@ -11,7 +11,7 @@ import airflow
 import jsonschema
 import pytest
 
-from airflow_usage_provider import __version__
+from airflow_usage_provider import __version__, provider_info
 from airflow_usage_provider.get_provider_info import get_provider_info
 
 INFO = get_provider_info()
@@ -19,10 +19,38 @@ INFO = get_provider_info()
 
 @pytest.mark.parametrize("name", ["provider_info.schema.json", "provider.yaml.schema.json"])
 def test_provider_info_is_valid_against_airflows_schemas(name):
-    if name == "provider.yaml.schema.json" and airflow.__version__ < "3.2":
-        pytest.skip("it named the tags that Airflow's own providers had; nothing reads it at run time")
     schema = json.loads((Path(airflow.__file__).parent / name).read_text())
     jsonschema.validate(INFO, schema)
+
+
+def test_integrations_have_tags_that_every_airflow_from_3_0_on_knows():
+    known = {"alibaba", "apache", "aws", "azure", "dbt", "gcp", "gmp", "google", "kafka", "protocol", "service"}
+    known |= {"software", "yandex"}
+    assert {tag for entry in INFO["integrations"] for tag in entry["tags"]} <= known
+
+
+def test_a_connection_type_of_ones_own_is_valid_and_has_its_own_fields_beside_ours():
+    acme = provider_info.connection_type(
+        "acme",
+        hook="acme.hooks.AcmeHook",
+        name="Acme",
+        base_url="https://api.acme.example",
+        api_key="Key of an admin",
+        requests_per_minute=60,
+        downloads=True,
+        extras={
+            "project": provider_info.text("Project", "Only its usage.", choices=("one", "two")),
+            "seats": provider_info.count("Seats", "How many there are."),
+            "share": provider_info.number("Share", "Of the whole."),
+            "beta": provider_info.flag("Beta", "Ask the beta API."),
+        },
+    )
+    schema = json.loads((Path(airflow.__file__).parent / "provider_info.schema.json").read_text())
+    jsonschema.validate({**INFO, "connection-types": [acme]}, schema)
+    assert acme["ui-field-behaviour"]["placeholders"]["host"] == "https://api.acme.example"
+    langdock = next(kind for kind in INFO["connection-types"] if kind["connection-type"] == "langdock")
+    assert set(acme["conn-fields"]) == {*langdock["conn-fields"], "project", "seats", "share", "beta"}
+    assert "Default: 60, the vendor's limit" in acme["conn-fields"]["requests_per_minute"]["description"]
 
 
 def test_the_entry_point_and_the_names_fit_together():
@@ -30,6 +58,14 @@ def test_the_entry_point_and_the_names_fit_together():
     assert entry.load()() == INFO
     assert INFO["package-name"] == distribution("airflow-usage-provider").metadata["Name"]
     assert INFO["versions"][0] == __version__ == distribution("airflow-usage-provider").version
+
+
+def test_helpers_for_packages_of_ones_own_import_nothing_either():
+    code = "import sys; import airflow_usage_provider.provider_info; print(*sys.modules)"
+    loaded = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout.split()
+    ours = {name.rpartition(".")[2] for name in loaded if name.startswith("airflow_usage_provider")}
+    assert ours == {"airflow_usage_provider", "get_provider_info", "provider_info"}
+    assert "airflow" not in loaded
 
 
 def test_provider_info_imports_nothing_of_the_package():

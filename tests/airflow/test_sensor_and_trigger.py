@@ -75,7 +75,7 @@ def test_a_deferring_sensor_stores_nothing_secret(connect_vendors, sandbox):
 
 @pytest.mark.parametrize("deferrable", [True, False])
 @pytest.mark.parametrize(
-    "key", ["nonsense", "sk-a;error=403", "sk-a;error=404-other", "sk-a;error=400", "sk-a;body=html"]
+    "key", ["nonsense", "sk-a;error=403", "sk-a;error=404-other", "sk-a;error=400", "sk-a;redirect=other"]
 )
 def test_what_waiting_cannot_mend_fails_at_once(connect_vendors, key, deferrable):
     connect_vendors(key)
@@ -89,6 +89,12 @@ def test_what_waiting_cannot_mend_fails_at_once(connect_vendors, key, deferrable
         "sk-a;error=500",
         "sk-a;error=429",
         "sk-a;error=502-html",
+        "sk-a;error=404-text",
+        "sk-a;body=html",
+        "sk-a;redirect=login",
+        "sk-a;date_range=day_before",
+        "sk-a;download=400",
+        "sk-a;download=redirect_loop",
         "sk-a;download=404",
         "sk-a;download=403",
         "sk-a;no_url=1",

@@ -119,8 +119,8 @@ class Copy:
             document[name] = value(document[name]) if isinstance(value, Callable) else value  # type: ignore[arg-type]
         path.write_text(json.dumps(document))
 
-    def reports(self, *, now: datetime = NOW, **selected: Any) -> Iterator[Report]:
-        return verify_archive(self.objects, Selection(**selected), now=now, jobs=2)
+    def reports(self, *, now: datetime = NOW, is_current: bool = False, **selected: Any) -> Iterator[Report]:
+        return verify_archive(self.objects, Selection(**selected), now=now, jobs=2, is_current=is_current)
 
     def findings(self, **settings: Any) -> list[tuple[str, str]]:
         """Kind and problem of everything found but the one gap that is always there."""

@@ -12,6 +12,12 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 Route = Callable[[str], "Answer"]
+#: How a size and a coding may be written, and how not.
+SIZES = ("{:x}", "{:X}", "000{:x}", "{:x};name=value", "{:x}  ")
+ODD_SIZES = ("-{:x}", "+{:x}", "0x{:x}", "{:x}_0", " {:x}", "{:x}.0", "{:x}h", "", "-1", "fffffffffffffffff")
+CODINGS = ("chunked", "Chunked", "identity, chunked")
+ODD_CODINGS = ("gzip, chunked", "chunked, chunked", "chunked, identity, gzip", "xchunked", "chunked;q=1", "br")
+MOST_INTERIM = 64
 
 
 @dataclass(frozen=True)
@@ -21,8 +27,13 @@ class Answer:
 
     :param length: what Content-Length says; None for none.
     :param chunked: ``whole``, ``cut`` (no last chunk), ``broken`` (a size that is none); None for no chunks.
+    :param size: how the size of the chunk is written.
+    :param coding: what Transfer-Encoding says of the chunks.
+    :param interim: statuses of the answers before it, which are none.
+    :param left: what follows it on its connection, which belongs to no request.
     :param drop_at: so much of the body is sent, from 0 to 1, before the connection ends.
-    :param ending: ``close``, ``reset`` or ``stall``: keep the connection open and say nothing.
+    :param ending: ``close``, ``reset``, ``stall``: keep the connection open and say nothing, or ``keep``: wait for the
+        next request on it.
     """
 
     body: bytes
@@ -30,6 +41,10 @@ class Answer:
     headers: tuple[tuple[str, str], ...] = ()
     length: str | None = None
     chunked: str | None = None
+    size: str = SIZES[0]
+    coding: str = CODINGS[0]
+    interim: tuple[int, ...] = ()
+    left: bytes = b""
     drop_at: float = 1.0
     ending: str = "close"
     delay: float = 0.0
@@ -41,13 +56,17 @@ class Answer:
     def find_body(self) -> bytes | None:
         """Return what a reader may take for the whole body; None if nothing is."""
         sent = self.body[: int(len(self.body) * self.drop_at)]
-        whole: bytes | None = sent
+        on_wire = sent + self.left
+        whole: bytes | None = on_wire  # ended by the end of its connection
         if self.chunked is not None:
-            whole = sent if self.chunked == "whole" and sent == self.body else None
+            is_sound = self.size in SIZES and self.coding in CODINGS
+            whole = sent if is_sound and self.chunked == "whole" and sent == self.body else None
         elif self.length is not None and self.length.isdecimal() and len(self.length) < 10:
-            whole = sent[: int(self.length)] if int(self.length) <= len(sent) else None
+            whole = on_wire[: int(self.length)] if int(self.length) <= len(on_wire) else None
         names = dict(self.headers)
-        if whole is None or "Content-Range" in names or self.status != "200":
+        if len(self.interim) > MOST_INTERIM:
+            return None
+        if whole is None or "Content-Range" in names or self.status not in {"200", "201"}:
             return None
         encoding = names.get("Content-Encoding", "identity")
         if encoding == "gzip":
@@ -55,28 +74,29 @@ class Answer:
                 return gzip.decompress(whole) if whole else None
             except (OSError, EOFError, zlib.error):
                 return None
-        return whole if encoding == "identity" else None
+        return whole if encoding in {"identity", "aws-chunked"} else None
 
     def to_wire(self) -> tuple[bytes, bytes]:
         """Return head and what is sent of the body."""
         headers = list(self.headers)
         if self.chunked is not None:
-            headers.append(("Transfer-Encoding", "chunked"))
+            headers.append(("Transfer-Encoding", self.coding))
         if self.length is not None:
             headers.append(("Content-Length", self.length))
         lines = [self.status_line, *(f"{name}: {value}" for name, value in headers), "", ""]
         body = self.body[: int(len(self.body) * self.drop_at)]
         if self.chunked is not None and (body or self.chunked != "whole"):
-            size = "zz" if self.chunked == "broken" else f"{len(self.body):x}"
+            size = "zz" if self.chunked == "broken" else self.size.format(len(self.body))
             body = size.encode() + b"\r\n" + body
             body += b"\r\n0\r\n\r\n" if self.chunked == "whole" and self.drop_at == 1.0 else b""
         elif self.chunked == "whole":
             body = b"0\r\n\r\n"
-        return "\r\n".join(lines).encode("latin-1", "replace"), body
+        before = "".join(f"HTTP/1.1 {status} X\r\nLink: </x>\r\n\r\n" for status in self.interim)
+        return (before + "\r\n".join(lines)).encode("latin-1", "replace"), body + self.left
 
 
 class HostileServer:
-    """Answers one request a connection with what ``route`` says to its target; remembers what it served."""
+    """Answers each request with what ``route`` says to its target; remembers what it served."""
 
     def __init__(self) -> None:
         self.route: Route = lambda _: Answer(b"")
@@ -112,15 +132,17 @@ class HostileServer:
     def _serve(self, connection: socket.socket) -> None:
         try:
             connection.settimeout(10)
-            target = self._read_request(connection)
-            if not target:
+            while target := self._read_request(connection):
+                answer = self.route(target)
+                self.served.append((target, answer))
+                time.sleep(answer.delay)
+                for piece in answer.to_wire():
+                    connection.sendall(piece)
+                if answer.ending != "keep":
+                    break
+            else:
                 connection.close()
                 return
-            answer = self.route(target)
-            self.served.append((target, answer))
-            time.sleep(answer.delay)
-            for piece in answer.to_wire():
-                connection.sendall(piece)
             if answer.ending == "stall":
                 self._stalled.append(connection)
                 return

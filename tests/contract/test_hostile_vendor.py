@@ -18,7 +18,7 @@ from datetime import UTC, date, datetime
 from typing import Any
 
 import pytest
-from hostile import Answer, HostileServer
+from hostile import CODINGS, ODD_CODINGS, ODD_SIZES, SIZES, Answer, HostileServer
 from hypothesis import HealthCheck, event, given, settings
 from hypothesis import strategies as st
 
@@ -215,7 +215,7 @@ STATUS_LINES = [
     "",
 ]
 HEADERS = [
-    *(("Content-Encoding", value) for value in ("gzip", "gzip", "br", "identity", "gzip, gzip")),
+    *(("Content-Encoding", value) for value in ("gzip", "gzip", "br", "identity", "gzip, gzip", "aws-chunked")),
     *(("Content-Range", value) for value in ("bytes 0-9/100", "x")),
     *(
         ("Location", value)
@@ -237,6 +237,10 @@ HEADERS = [
 ]
 
 
+#: What nobody asked for: a whole answer, which must be taken for none to the next request.
+OTHER = b"HTTP/1.1 200 OK\r\nContent-Length: 32\r\n\r\n" + b'{"results": [{"a": 1}], "next":0}'
+
+
 @st.composite
 def answers(draw: st.DrawFn, body: bytes) -> Answer:
     """An answer that should carry this body: often as it should, else with a fault or two."""
@@ -245,7 +249,7 @@ def answers(draw: st.DrawFn, body: bytes) -> Answer:
     body = draw(mutations(body))
     headers = tuple(draw(st.lists(st.sampled_from(HEADERS), max_size=2, unique_by=lambda header: header[0])))
     if ("Content-Encoding", "gzip") in headers and draw(st.booleans()):
-        packed = gzip.compress(body)
+        packed = b"".join(map(gzip.compress, (body[:7], body[7:]))) if draw(st.booleans()) else gzip.compress(body)
         body = packed[: draw(st.sampled_from([len(packed), len(packed), len(packed) // 2, len(packed) - 4]))]
     lengths = [str(len(body))] * 4 + [None, str(len(body) + 7), str(max(len(body) - 7, 0)), "-1", "many", "9" * 5000]
     chunked = draw(st.sampled_from([None, None, None, "whole", "cut", "broken"]))
@@ -255,8 +259,12 @@ def answers(draw: st.DrawFn, body: bytes) -> Answer:
         headers=headers,
         length=None if chunked else draw(st.sampled_from(lengths)),
         chunked=chunked,
+        size=draw(st.sampled_from([*SIZES * 4, *ODD_SIZES])),
+        coding=draw(st.sampled_from([*CODINGS * 4, *ODD_CODINGS])),
+        interim=draw(st.sampled_from([(), (), (), (103,), (100, 102, 103, 103), (102,) * 64, (102,) * 65])),
+        left=draw(st.sampled_from([b"", b"", b"", b"\r\n", b"x", OTHER])),
         drop_at=draw(st.sampled_from([1.0, 1.0, 1.0, 0.5, 0.0])),
-        ending=draw(st.sampled_from([*["close"] * 20, *["reset"] * 4, "stall"])),
+        ending=draw(st.sampled_from([*["close"] * 20, *["keep"] * 6, *["reset"] * 4, "stall"])),
         delay=draw(st.sampled_from([0.0, 0.0, 0.003])),
     )
 

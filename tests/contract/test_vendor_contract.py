@@ -14,7 +14,8 @@ from airflow_usage_provider.testing import StreamContract
 from airflow_usage_provider.vendors.keywordsai.api import KeywordsAI, UsersQuery
 from airflow_usage_provider.vendors.keywordsai.schemas import users_schema
 from airflow_usage_provider.vendors.keywordsai.streams import KeywordsAIUsers
-from airflow_usage_provider.vendors.langdock.api import STREAMS, ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.api import ExportQuery, Langdock
+from airflow_usage_provider.vendors.langdock.query import STREAMS
 from airflow_usage_provider.vendors.langdock.schemas import export_schema
 from airflow_usage_provider.vendors.langdock.streams import LangdockExport
 

@@ -235,7 +235,7 @@ def read_manifests(s3_server):
 
 def test_no_task_is_left_failed(outcome):
     assert outcome.run_state == "success"
-    assert Counter(state for _, _, state, _ in outcome.tasks) == {"success": 2 * SIZE.targets + 2}
+    assert Counter(state for _, _, state, _ in outcome.tasks) == {"success": 2 * SIZE.targets + 4}
 
 
 def test_every_stream_of_every_account_has_exactly_one_answer(outcome, s3_server):

@@ -28,7 +28,8 @@ COST = {"cost": "cost", "currency": "USD"}
         (5, COLUMNS, {}, "identity is 5"),
         (("id", "id"), COLUMNS, {}, "each once"),
         (("key",), COLUMNS, {}, "identity names 'key', which is no column"),
-        ((7,), COLUMNS, {}, "identity names 7, which is no column"),
+        ((7,), COLUMNS, {}, "identity is"),
+        (([],), COLUMNS, {}, "identity is"),
         ((), ["id"], {}, "columns is"),
         ((), {"": "text"}, {}, "strings that are not empty"),
         ((), {"id": None}, {}, "strings that are not empty"),
@@ -83,7 +84,14 @@ def test_a_schema_of_a_later_version_is_read_as_far_as_it_is_known() -> None:
         {
             "identity": ["id"],
             "columns": {"id": "text", "cost": "money", "tags": "map", "odd": {"of": "later"}},
-            "roles": {**COST, "principal": "id", "principal_kind": "team", "taxes": "cost", "model": 5},
+            "roles": {
+                **COST,
+                "principal": "id",
+                "principal_kind": "team",
+                "taxes": "cost",
+                "model": 5,
+                "requests": [1],
+            },
             "units": {},
         }
     )

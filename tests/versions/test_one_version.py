@@ -19,6 +19,7 @@ from sandbox.demo import BUNDLES, DAG_IDS, await_dags, await_runs, describe_envi
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 README = (Path(__file__).parents[2] / "README.md").read_text()
+ACCOUNT = "Müller GmbH"  # asset names are ASCII up to Airflow 3.0, and on MySQL
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
 
 
@@ -34,6 +35,7 @@ def airflow(running_sandbox, s3_server, tmp_path_factory):
     environment = describe_environment(running_sandbox, s3_server)
     langdock = json.loads(environment["AIRFLOW_CONN_LANGDOCK_DEFAULT"])
     langdock["password"] = "sk-acme;ready_after_requests=1"
+    langdock["extra"]["account"] = ACCOUNT
     environment |= {
         "AIRFLOW_CONN_LANGDOCK_DEFAULT": json.dumps(langdock),
         "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps(BUNDLES[:1]),
@@ -89,3 +91,5 @@ def test_each_vendors_day_is_archived_and_told(airflow, s3_server):
     assert all(reader.add_up(manifest).rows == manifest["rows"] > 0 for manifest in manifests)
     events = airflow.api("GET", "/api/v2/assets/events")["asset_events"]
     assert {tuple(event["extra"][name] for name in ("vendor", "stream", "usage_date")) for event in events} == told
+    assert {event["extra"]["account"] for event in events} == {"acme", ACCOUNT}
+    assert {event["name"] for event in events} == {"keywordsai/acme/users", "langdock/M%C3%BCller%20GmbH/api_keys"}

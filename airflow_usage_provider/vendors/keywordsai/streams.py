@@ -19,6 +19,8 @@ if TYPE_CHECKING:
 class KeywordsAIUsers(PagedListing):
     """A listing as JSON Lines: one user a line, each as the vendor sent it, in the vendor's order."""
 
+    noun = "users"
+
     def __init__(self, vendor: KeywordsAI, query: UsersQuery) -> None:
         query = replace(query, environment=query.environment or vendor.environment)
         super().__init__(

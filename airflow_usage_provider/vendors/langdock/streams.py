@@ -18,6 +18,7 @@ from airflow_usage_provider.exceptions import (
     UsageProviderError,
     VendorUnavailableError,
 )
+from airflow_usage_provider.http.answers import refuse_markup
 from airflow_usage_provider.http.download import SignedUrl
 from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.records.csv import CsvRecordCounter
@@ -133,7 +134,7 @@ class LangdockExport:
         with exchange, exchange.naming(_LATER):
             chunks = exchange.iter_chunks()
             head = next(chunks, b"")
-            self._vendor.http.refuse_markup(head, exchange.status, self._query.path, stream=self._query.stream)
+            refuse_markup(head, exchange.status, exchange.error)
             records = iter_records(chain([head], chunks), "data")
             while True:
                 try:

@@ -56,6 +56,13 @@ def test_differences_without_end_are_told_in_part() -> None:
     assert told.endswith("and 488 more")
 
 
+def test_a_question_nested_without_end_is_another_one() -> None:
+    deep: dict[str, object] = {}
+    for _ in range(5000):
+        deep = {"a": deep}
+    assert "too deep" in describe_difference(deep, ASKED)
+
+
 @pytest.mark.parametrize("word", ["", "accepted", "Refuse", None, True])
 def test_a_word_that_says_nothing_of_new_questions_is_refused(word: str) -> None:
     with pytest.raises(ConfigurationError, match=r"new_question is .*Give refuse or accept"):

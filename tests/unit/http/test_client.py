@@ -510,3 +510,33 @@ def test_names_are_given_only_to_errors_that_have_none(client_to: ClientMaker, c
     with pytest.raises(IncompleteSnapshotError) as named, exchange.naming("Look."):
         raise IncompleteSnapshotError("Cut")
     assert (named.value.vendor, named.value.stream, named.value.next_step) == ("keywordsai", "users", "Look.")
+
+
+@pytest.mark.parametrize(
+    ("status", "headers", "wait"),
+    [
+        (429, {"x-ratelimit-reset-requests": "6m0s"}, 360),
+        (429, {"Retry-After": "7", "x-ratelimit-reset-requests": "6m0s"}, 7),
+        (529, {"Retry-After": "7", "x-ratelimit-reset-requests": "6m0s"}, 7),
+    ],
+)
+def test_the_headers_of_a_rate_limit_are_heeded_where_the_vendor_says_nothing_else(
+    client_to: ClientMaker,
+    canned_server: Any,
+    canned: Any,
+    fake_time: Any,
+    status: int,
+    headers: dict[str, str],
+    wait: float,
+) -> None:
+    server = canned_server([canned(status, b"{}", headers), canned()])
+    get(client_to(settings={"base_url": server.url}))
+    assert waits(fake_time.slept) == [wait]
+
+
+def test_a_vendor_that_is_down_is_not_waited_for_as_its_limits_say(
+    client_to: ClientMaker, canned_server: Any, canned: Any, fake_time: Any
+) -> None:
+    server = canned_server([canned(503, b"{}", {"x-ratelimit-reset-requests": "23h"}), canned()])
+    get(client_to(settings={"base_url": server.url}))
+    assert waits(fake_time.slept) < [1.1]

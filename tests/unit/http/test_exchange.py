@@ -6,6 +6,7 @@ import gzip
 import pickle
 import socket
 import ssl
+import threading
 import time
 import traceback
 import tracemalloc
@@ -24,8 +25,8 @@ from airflow_usage_provider.exceptions import (
     VendorUnavailableError,
 )
 from airflow_usage_provider.http.auth import BearerAuth
-from airflow_usage_provider.http.exchange import Exchange, new_session
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.exchange import Exchange
+from airflow_usage_provider.http.session import Session
 
 Ask = Callable[..., Exchange]
 ServerMaker = Callable[..., Any]
@@ -299,8 +300,25 @@ def test_a_certificate_nobody_trusts_is_a_configuration_error(ask: Ask, tls_serv
         ask(tls_server.url)
 
 
+@pytest.mark.parametrize("said", [b"HTTP/1.1 200 OK\r\n\r\n", b"", b"\x15\x03\x01\x00\x02\x02\x28"])
+def test_tls_that_fails_for_anything_but_its_certificate_passes(ask: Ask, said: bytes) -> None:
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+
+        def answer() -> None:
+            connection, _ = listener.accept()
+            with connection:
+                connection.sendall(said)
+                connection.recv(1000)
+
+        thread = threading.Thread(target=answer)
+        thread.start()
+        with pytest.raises(VendorUnavailableError):
+            ask(f"https://127.0.0.1:{listener.getsockname()[1]}")
+        thread.join()
+
+
 def test_a_private_ca_can_be_trusted(ask: Ask, tls_server: Any, certificate: Path) -> None:
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         assert ask(tls_server.url, session=session).read(10) == b"abc"
 
 
@@ -310,7 +328,7 @@ def test_the_connections_ca_goes_before_the_environments(
     import certifi
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         assert ask(tls_server.url, session=session).read(10) == b"abc"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert ask(tls_server.url).read(10) == b"abc"
@@ -318,7 +336,7 @@ def test_the_connections_ca_goes_before_the_environments(
 
 def test_a_ca_bundle_that_does_not_exist_is_named(ask: Ask, tls_server: Any, tmp_path: Path) -> None:
     with (
-        new_session(WatchedAdapter(), ca_bundle=str(tmp_path / "none.pem")) as session,
+        Session(ca_bundle=str(tmp_path / "none.pem")) as session,
         pytest.raises(ConfigurationError, match="ca_bundle file does not exist"),
     ):
         ask(tls_server.url, session=session)
@@ -328,7 +346,7 @@ def test_a_tls_socket_to_a_private_address_is_refused_with_the_vendors_name(
     ask: Ask, tls_server: Any, certificate: Path
 ) -> None:
     with (
-        new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session,
+        Session(ca_bundle=str(certificate)) as session,
         pytest.raises(ConfigurationError, match=r"loopback.*vendor v.*allow_private_download"),
     ):
         ask(tls_server.url, session=session, public_only=True)

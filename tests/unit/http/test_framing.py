@@ -12,9 +12,9 @@ from typing import Any
 import pytest
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError, UsageProviderError
-from airflow_usage_provider.http.exchange import Exchange, new_session
+from airflow_usage_provider.http.exchange import Exchange
 from airflow_usage_provider.http.framing import MAX_INTERIM
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Session
 
 Ask = Callable[..., Exchange]
 Start = Callable[..., Any]
@@ -147,6 +147,17 @@ def test_the_same_length_twice_is_one(ask: Ask, peer: Start) -> None:
     assert ask(peer([head + b"abcde"]).url).read(10) == b"abcde"
 
 
+@pytest.mark.parametrize("line", ["Transfer-Encoding : chunked", "no header", ": x"])
+def test_a_line_that_is_no_header_leaves_the_end_unproven(ask: Ask, peer: Start, line: str) -> None:
+    head = f"HTTP/1.1 200 OK\r\nContent-Length: 5\r\n{line}\r\n\r\n".encode()
+    server = peer([head + b"abcde"], [whole(b"second")])
+    with ask(f"{server.url}/1") as exchange:
+        assert not exchange.has_end
+        assert exchange.read(10) == b"abcde"
+    assert ask(f"{server.url}/2").read(10) == b"second"
+    assert server.requests == [(1, "/1"), (2, "/2")]
+
+
 def test_chunks_go_before_a_length_and_their_connection_is_not_used_again(ask: Ask, peer: Start) -> None:
     both = CHUNKED.replace(b"\r\n\r\n", b"\r\nContent-Length: 3\r\n\r\n")
     server = peer([both + b"5\r\nabcde\r\n0\r\n\r\n"], [whole(b"second")])
@@ -164,7 +175,7 @@ def test_a_connection_on_which_something_is_left_is_not_used_again(
     ask: Ask, peer: Start, certificate: Path, first: bytes, left: bytes, is_tls: bool
 ) -> None:
     server = peer([first + left], [whole(b"second")], tls=server_context(certificate) if is_tls else None)
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         assert ask(f"{server.url}/1", session=session).read(10) in {b"first", b""}
         assert ask(f"{server.url}/2", session=session).read(10) == b"second"
     assert server.requests == [(1, "/1"), (2, "/2")]
@@ -178,7 +189,7 @@ def server_context(certificate: Path) -> ssl.SSLContext:
 
 def test_a_connection_that_was_read_to_its_end_is_kept_over_tls_too(ask: Ask, peer: Start, certificate: Path) -> None:
     server = peer([whole(b"abcde")], tls=server_context(certificate))
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         for _ in range(3):
             assert ask(server.url, session=session).read(10) == b"abcde"
     assert server.connections == 1

@@ -10,7 +10,7 @@ from email.utils import format_datetime
 
 import pytest
 
-from airflow_usage_provider.http.waits import read_seconds, read_wait
+from airflow_usage_provider.http.waits import read_reset, read_seconds, read_wait
 
 
 @pytest.mark.parametrize(
@@ -63,29 +63,40 @@ def test_a_time_without_a_zone_is_utc_wherever_the_machine_is(form: object) -> N
 @pytest.mark.parametrize(
     ("headers", "document", "seconds"),
     [
-        ({"Retry-After": "3", "x-ratelimit-reset-requests": "6m0s"}, {"retry_after": 5}, 3),
-        ({"Retry-After": "soon", "x-ratelimit-reset-requests": "6m0s"}, {"retry_after": 5}, 5),
-        ({"X-RateLimit-Reset-Requests": "6m0s"}, None, 360),
-        ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "120ms"}, None, 1),
+        ({"Retry-After": "3"}, {"retry_after": 5}, 3),
+        ({"Retry-After": "soon"}, {"retry_after": 5}, 5),
+        ({"x-ratelimit-reset-requests": "6m0s"}, {"retry_after": None}, None),
+        ({}, {"detail": "slow down"}, None),
+        ({}, [], None),
+    ],
+)
+def test_the_wait_that_is_asked_for_stands_in_the_header_or_the_body(
+    headers: dict[str, str], document: object, seconds: float | None
+) -> None:
+    assert read_wait(headers, document) == seconds
+
+
+@pytest.mark.parametrize(
+    ("headers", "seconds"),
+    [
+        ({"X-RateLimit-Reset-Requests": "6m0s"}, 360),
+        ({"x-ratelimit-reset-requests": "1s", "x-ratelimit-reset-tokens": "120ms"}, 1),
         (
             {
                 "x-ratelimit-reset-requests": "1s",
                 "x-ratelimit-remaining-requests": "0",
-                "x-ratelimit-reset-tokens": "6m0s",
-                "x-ratelimit-remaining-tokens": "149984",
+                "X-RateLimit-Reset-Tokens": "6m0s",
+                "X-RateLimit-Remaining-Tokens": "149984",
             },
-            None,
             1,
         ),
-        ({"anthropic-ratelimit-requests-reset": "2015-10-21T07:28:00Z"}, None, 0),
-        ({"ratelimit-reset": "9", "ratelimit-limit": "50"}, [], 9),
-        ({"x-rate-limit-reset": "9"}, {}, 9),
-        ({"x-ratelimit-reset-requests": "later"}, {"retry_after": None}, None),
-        ({"x-password-reset": "5"}, None, None),
-        ({}, {"detail": "slow down"}, None),
+        ({"anthropic-ratelimit-requests-reset": "2015-10-21T07:28:00Z"}, 0),
+        ({"ratelimit-reset": "9", "ratelimit-limit": "50"}, 9),
+        ({"x-rate-limit-reset": "9"}, 9),
+        ({"x-ratelimit-reset-requests": "later"}, None),
+        ({"x-password-reset": "5"}, None),
+        ({}, None),
     ],
 )
-def test_the_vendors_word_goes_before_the_headers_of_its_limits(
-    headers: dict[str, str], document: object, seconds: float | None
-) -> None:
-    assert read_wait(headers, document) == seconds
+def test_a_limit_that_is_used_up_says_when_it_begins_anew(headers: dict[str, str], seconds: float | None) -> None:
+    assert read_reset(headers) == seconds

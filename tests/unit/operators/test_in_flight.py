@@ -78,6 +78,10 @@ def test_ctrl_c_reaches_the_one_who_waits_and_stops_the_calls():
             signal.raise_signal(signal.SIGINT)  # Python handles it in the main thread
         stopped.wait(30)
 
-    with pytest.raises(KeyboardInterrupt):
-        call_in_flight(call, range(2), limit=2, stop=stopped.set)
+    handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # another test may have set its own
+    try:
+        with pytest.raises(KeyboardInterrupt):
+            call_in_flight(call, range(2), limit=2, stop=stopped.set)
+    finally:
+        signal.signal(signal.SIGINT, handler)
     assert stopped.is_set()

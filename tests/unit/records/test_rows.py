@@ -69,13 +69,13 @@ def test_lines_may_end_with_a_carriage_return_alone_and_the_last_with_nothing():
 def test_cells_in_windows_1252_are_read_as_such_and_told(caplog):
     body = "id,name\na,Müller\nb,50 €\nc,Zoë".encode("cp1252") + b"\x81\n"
     assert [row["name"] for row in read(body)] == ["Müller", "50 €", "Zoë\x81"]
-    assert "3 cells are not UTF-8" in caplog.text
+    assert "not UTF-8, and were read as Windows-1252: 3" in caplog.text
 
 
 def test_a_name_that_was_cut_within_a_letter_spoils_no_other_cell(caplog):
     body = "id,name,org\na,Müller,Größe\n".encode() + b"b,M\xc3,Gr\xc3\xb6\xc3\x9fe\n"
     assert read(body)[1] == {"id": "b", "name": "MÃ", "org": "Größe"}
-    assert "1 cells are not UTF-8" in caplog.text
+    assert "Windows-1252: 1" in caplog.text
 
 
 def test_a_header_in_windows_1252_is_read_too():
@@ -139,6 +139,11 @@ def test_a_cell_of_megabytes_is_read():
         csv.field_size_limit(limit)
 
 
+def test_blank_lines_are_no_record_however_many(monkeypatch):
+    monkeypatch.setattr(rows, "_MOST_BYTES", 1000)
+    assert read(b"a,b\n" + b"\n" * 5000 + b"1,2\n") == [{"a": "1", "b": "2"}]
+
+
 def test_the_header_is_there_where_no_record_is():
     assert list(iter_csv_records([b"a,a,b\n"])) == [["a", "a_2", "b"]]
     assert list(iter_csv_records([b""])) == []
@@ -180,6 +185,7 @@ def test_a_line_break_within_json_text_is_an_escape_and_a_carriage_return_ends_n
         b'{"a":' + b"[" * 450 + b"]" * 450 + b"}",
         b"[" * 100_000,
         b'{"a":[' + b"[]," * 1_100_000 + b"[]]}",
+        b"[" * 300 + b'"' + b'\\"' * 2_000_000,  # quadratic, if text without an end were looked at from each quote
     ],
 )
 def test_a_line_that_is_no_record_is_refused_with_its_number(line):

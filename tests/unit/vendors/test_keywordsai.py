@@ -468,7 +468,7 @@ def test_a_page_that_somebody_else_does_not_find_is_no_end(
 ) -> None:
     server = canned_server(answers(canned, ("ab", MORE, total), end))
     stream = open_users(base_url=server.url, page_size=2, pages_in_flight=1, verify_pages=verify_pages)
-    with pytest.raises(IncompleteSnapshotError) as caught:
+    with pytest.raises((IncompleteSnapshotError, InvalidBodyError)) as caught:
         read(stream)
     assert (caught.value.vendor, caught.value.stream) == ("keywordsai", "users")
 
@@ -515,6 +515,14 @@ def test_one_page_must_hold_as_many_users_as_the_vendor_says(open_users: Open, c
     server = canned_server(answers(canned, ("ab", None, 3)))
     with pytest.raises(IncompleteSnapshotError, match="The vendor has 3 records, 2 came"):
         read(open_users(base_url=server.url))
+
+
+def test_whoever_only_pages_is_told_too_that_users_are_missing(open_users: Open) -> None:
+    pages = open_users("users=15;missing=1").iter_pages()
+    assert len(next(pages).records) == 10
+    assert len(next(pages).records) == 5
+    with pytest.raises(IncompleteSnapshotError, match="The vendor has 16 records, 15 came"):
+        next(pages)
 
 
 def test_the_manifest_is_told_how_the_end_was_known(open_users: Open) -> None:

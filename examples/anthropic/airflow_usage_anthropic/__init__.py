@@ -1,0 +1,1 @@
+"""Archives the costs and the usage of an Anthropic organization."""
