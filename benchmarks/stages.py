@@ -153,7 +153,7 @@ class VendorStage(Stage):
 class FolderStage(Stage):
     """An archive in a folder: one snapshot of the package's own, laid down for one usage date after the other."""
 
-    def __init__(self, folder: Path, amounts: Amounts) -> None:
+    def __init__(self, folder: Path, amounts: Amounts, newest: date | None = None) -> None:
         super().__init__(folder)
         from airflow_usage_provider.archive.manifest import Manifest
 
@@ -166,7 +166,7 @@ class FolderStage(Stage):
         manifest = Manifest.from_json(bodies.pop(manifest_key), key=manifest_key)
         ((part_key, part),) = bodies.items()
         for number in range(amounts.parts):
-            day = (date.fromisoformat(manifest.usage_date) - timedelta(days=number)).isoformat()
+            day = ((newest or date.fromisoformat(manifest.usage_date)) - timedelta(days=number)).isoformat()
             key = part_key.replace(manifest.usage_date, day)
             dated = replace(manifest, usage_date=day, files=(replace(manifest.files[0], key=key),))
             path = folder / key[key.index("raw/") :]
@@ -184,7 +184,7 @@ class MonthStage(FolderStage):
     """The same in one month, of which Parquet is made; what was made is counted and added up."""
 
     def __init__(self, folder: Path, amounts: Amounts) -> None:
-        super().__init__(folder, replace(amounts, folder=amounts.month, parts=_DAYS))
+        super().__init__(folder, replace(amounts, folder=amounts.month, parts=_MONTH_END.day), _MONTH_END)
         self._expected: tuple[Any, ...] | None = None
 
     def perform(self, tool: Tool) -> Sample:
@@ -205,7 +205,7 @@ class MonthStage(FolderStage):
         return sample
 
 
-_DAYS = DAY.day  # of a month up to the benchmarks' day
+_MONTH_END = date(2025, 1, 31)
 _SEED = Work("seed", "", "export", (Tool("seed", "ours core", options={"compression": "none"}),))
 
 
