@@ -30,9 +30,9 @@ setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and
 unit: .venv/with-tools ## the tests that need neither Airflow nor S3, from the checkout, in seconds
 	$(BIN)/python -m pytest -q -n auto -m "not slow" tests/unit tests/contract
 
-test: lint types setup docs dist $(CHECK) ## everything; the tests run against the installed wheel, with Airflow 3.0 first
+test: lint types setup docs dist build/examples $(CHECK) ## everything; the tests run against the installed wheel, with Airflow 3.0 first
 	$(NOX) --session quick
-	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest -q -m live tests/live
+	cd $(CHECK) && EXAMPLES=$(CURDIR)/build/examples $(CURDIR)/$(BIN)/python -m pytest -q -m live tests/live
 	cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest -n 2 -m "not live and not browser"
 
 test-distributed: setup $(CHECK) ## 50 accounts on Celery workers, which die meanwhile, as triggerers and schedulers do, 8 minutes
@@ -80,6 +80,11 @@ dist: .venv/with-tools ## wheel and source distribution, and what the package in
 docs: .venv/with-tools .venv/with-package ## the documentation as a site, in build/docs/index.html; warnings are errors
 	AIRFLOW_HOME=$(CURDIR)/build/airflow $(BIN)/sphinx-build --quiet --fail-on-warning --keep-going -b html docs build/docs
 
+build/examples: .venv/with-uv $(shell find examples -name '*.py' -o -name '*.toml')
+	rm -rf $@
+	$(UV) build --quiet --wheel --out-dir $@ examples/openai
+	$(UV) build --quiet --wheel --out-dir $@ examples/anthropic
+
 focus-check: setup ## what we write as FOCUS, by the specification's own validator, in an environment of its own (Python 3.12)
 	$(BIN)/python -m pytest -q tests/unit/tables/test_focus_validator.py
 
@@ -116,7 +121,7 @@ clean: ## remove what the other targets made
 	touch $@
 
 .venv/with-dependencies: .venv/with-uv pyproject.toml constraints.txt
-	$(INSTALL) -r pyproject.toml --group sandbox
+	$(INSTALL) -r pyproject.toml --extra tables --group sandbox
 	touch $@
 
 .venv/with-tools: .venv/with-dependencies

@@ -159,7 +159,7 @@ def _archive_accounts(
 ) -> UsageSnapshotToS3Operator:
     """Make the group of a stream, mapped over accounts; return its last task."""
     made = []
-    conn_name = _name_conn_id(make_archive.func)
+    conn_name, _ = _find_conn_id(make_archive.func) or (None, "")
 
     @task_group(group_id=group_id)
     def archive_account(
@@ -224,7 +224,7 @@ def plan_accounts(
         "timezone": window.timezone,
         "lookback_days": options.read_count("lookback_days"),
     }
-    default = operator.hook_class.default_conn_name if operator.hook_class else f"{operator.vendor}_default"
+    _, default = _find_conn_id(operator) or ("", f"{operator.vendor}_default")
     return [{**common, "conn_id": conn_id} for conn_id in options.read_list("conn_ids", default)]
 
 
@@ -274,14 +274,26 @@ def _read_shape(
     )
 
 
-def _name_conn_id(operator: Any) -> str | None:
-    """Return the operator's parameter for the connection id; None if it has none."""
+def _find_conn_id(operator: Any) -> tuple[str, str] | None:
+    """Return the operator's parameter for the connection id, and its default; None if it has none."""
     if operator.hook_class is not None:
-        return str(operator.hook_class.conn_name_attr)
-    name = f"{operator.vendor}_conn_id"
-    return name if _takes(operator, name) else None
+        return operator.hook_class.conn_name_attr, operator.hook_class.default_conn_name
+    found = {
+        name: str(parameter.default)
+        for name, parameter in _parameters(operator).items()
+        if name.endswith("_conn_id") and name != "aws_conn_id"
+    }
+    own = f"{operator.vendor}_conn_id"
+    return next(iter({**({own: found[own]} if own in found else {}), **found}.items()), None)
 
 
 def _takes(operator: type[UsageSnapshotToS3Operator], argument: str) -> bool:
-    makers = (vars(kind).get("__init__") for kind in operator.__mro__[:-1])
-    return any(argument in inspect.signature(maker).parameters for maker in makers if maker)
+    return argument in _parameters(operator)
+
+
+def _parameters(operator: type[UsageSnapshotToS3Operator]) -> dict[str, inspect.Parameter]:
+    """Return what the operator can be given by name, its bases' included."""
+    makers = [maker for kind in operator.__mro__[:-1] if (maker := vars(kind).get("__init__"))]
+    return {
+        name: parameter for maker in reversed(makers) for name, parameter in inspect.signature(maker).parameters.items()
+    }

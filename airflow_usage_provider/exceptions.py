@@ -9,6 +9,7 @@
     │   ├── RequestRejectedError      the vendor refuses this very request
     │   │   └── ExportTooLargeError   more rows than the vendor exports at once
     │   ├── UnreadableValueError      money that cannot be read as money; nothing is guessed
+    │   ├── UnreconciledError         a month that is not whole, or whose figures do not agree, is not closed
     │   └── ArchiveAccessError        no such bucket, or S3 refuses the credentials
     └── TransientError                try again later
         ├── ConnectionLookupError     Airflow has no such connection, or its secrets backend did not answer
@@ -110,6 +111,10 @@ class ExportTooLargeError(RequestRejectedError):
 
 class UnreadableValueError(FatalError):
     """Money cannot be read as money, and a sum without it would be wrong."""
+
+
+class UnreconciledError(FatalError):
+    """A month is not whole, or its figures do not agree; it is not closed."""
 
 
 class ArchiveAccessError(FatalError):

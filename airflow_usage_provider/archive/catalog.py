@@ -5,7 +5,6 @@ Everything about a day is below one prefix, so a day is read and checked by itse
 
 from __future__ import annotations
 
-from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
 from itertools import islice
@@ -15,7 +14,7 @@ from urllib.parse import quote, unquote
 
 from airflow_usage_provider.archive.gaps import Gap, with_gaps
 from airflow_usage_provider.archive.keys import MANIFEST_NAME, ArchiveKey, ArchiveLocation, Series
-from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest
+from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, Manifest, is_oversized
 from airflow_usage_provider.archive.objects import ROOT, StoredObject
 from airflow_usage_provider.archive.parallel import map_in_order
 from airflow_usage_provider.exceptions import ArchiveAccessError, ArchiveCorruptError, ConfigurationError
@@ -209,9 +208,15 @@ def read_manifest(objects: Objects, entry: StoredObject) -> Manifest:
 
 def read_manifest_bytes(objects: Objects, entry: StoredObject) -> bytes:
     """Return a manifest as it is stored, unless it is far too large to be one."""
-    if entry.size > MAX_MANIFEST_BYTES:
+    body = bytearray()
+    if entry.size <= MAX_MANIFEST_BYTES:
+        for chunk in objects.chunks(entry.name):
+            body += chunk
+            if len(body) > MAX_MANIFEST_BYTES:  # it has grown since it was listed
+                break
+    if entry.size > MAX_MANIFEST_BYTES or is_oversized(body):
         raise ArchiveCorruptError(f"Not a manifest ({entry.size} bytes)", next_step="Find out who wrote it.")
-    return b"".join(bytes(chunk) for chunk in objects.chunks(entry.name))
+    return bytes(body)
 
 
 def read_current(objects: Objects, day: Day) -> Manifest:
@@ -238,14 +243,14 @@ def read_time(manifest: Manifest) -> datetime:
     """
     Return when a manifest says it was made.
 
-    :raises ArchiveCorruptError: it says no time, or one without a zone.
+    :raises ArchiveCorruptError: it says no time.
     """
-    with suppress(ValueError):
-        if (at := datetime.fromisoformat(manifest.snapshot_at)).tzinfo:
-            return at
-    raise ArchiveCorruptError(
-        f"snapshot_at {manifest.snapshot_at!r} of {manifest.snapshot_id} is no time", next_step="Run verify on its day."
-    )
+    if (at := manifest.committed_at) is None:
+        raise ArchiveCorruptError(
+            f"snapshot_at {manifest.snapshot_at!r} of {manifest.snapshot_id} is no time",
+            next_step="Run verify on its day.",
+        )
+    return at
 
 
 def find_part(objects: Objects, day: Day, entry: FileEntry) -> StoredObject:

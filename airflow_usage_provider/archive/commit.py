@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, Self
 
 from airflow_usage_provider import __version__
 from airflow_usage_provider.archive.keys import new_snapshot_id, part_name
-from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest
+from airflow_usage_provider.archive.manifest import MAX_MANIFEST_BYTES, FileEntry, Manifest, is_oversized
 from airflow_usage_provider.archive.packing import PartPacking
 from airflow_usage_provider.archive.question import check_new_question, describe_difference, spell_question
 from airflow_usage_provider.archive.upload import ObjectUpload
@@ -212,9 +212,10 @@ class Snapshot:
         )
 
     def _refuse_large(self, manifest: Manifest) -> None:
-        if (size := len(manifest.to_json())) > MAX_MANIFEST_BYTES:
+        body = manifest.to_json()
+        if is_oversized(body):
             raise InvalidBodyError(
-                f"The manifest of {self._window.usage_date} would have {size} bytes, more than any reader takes "
+                f"The manifest of {self._window.usage_date} would have {len(body)} bytes, more than any reader takes "
                 f"({MAX_MANIFEST_BYTES}): too much surrounds the records, or there are too many columns",
                 vendor=self._series.vendor,
                 stream=self._series.stream,

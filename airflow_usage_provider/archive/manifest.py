@@ -18,6 +18,7 @@ from airflow_usage_provider.exceptions import ArchiveCorruptError
 
 MANIFEST_VERSION = 1
 MAX_MANIFEST_BYTES = 16 * 1024 * 1024  # nothing larger is written, and nothing larger read
+_MAX_CONTAINERS = 100_000  # objects and lists; megabytes of them would take minutes to check and gigabytes to hold
 _KINDS: Mapping[str, type | tuple[type, ...]] = {  # of a field, by its annotation
     "str": str,
     "int": int,
@@ -130,6 +131,11 @@ def _spell_decimals(value: Any) -> Any:
     if isinstance(value, list | tuple):
         return [_spell_decimals(entry) for entry in value]
     return str(value) if isinstance(value, float | Decimal) else value
+
+
+def is_oversized(body: bytes | bytearray) -> bool:
+    """Whether a manifest is more than any reader takes."""
+    return len(body) > MAX_MANIFEST_BYTES or body.count(b"{") + body.count(b"[") > _MAX_CONTAINERS
 
 
 def _pick(of: type[Manifest] | type[FileEntry], document: Any) -> dict[str, Any]:

@@ -10,7 +10,6 @@ import gzip
 import hashlib
 import re
 import shutil
-import zlib
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import UTC, date, datetime, timedelta
@@ -20,7 +19,7 @@ from typing import IO, TYPE_CHECKING
 from airflow_usage_provider.archive.catalog import Day, parse_name
 from airflow_usage_provider.archive.checks import RESTORE, Finding
 from airflow_usage_provider.archive.keys import read_snapshot_time
-from airflow_usage_provider.archive.parts import decompress
+from airflow_usage_provider.archive.parts import DamagedGzipError, decompress
 from airflow_usage_provider.exceptions import ConfigurationError
 
 if TYPE_CHECKING:
@@ -107,7 +106,7 @@ def read_seal(
     """
     try:
         _unpack(chunks, store)
-    except zlib.error:
+    except DamagedGzipError:
         raise _refuse(name, "is damaged or cut off") from None
     digest, last, newest, until = hashlib.sha256(), "", "", date.min
     store.seek(0)

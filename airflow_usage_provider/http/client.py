@@ -25,8 +25,7 @@ from airflow_usage_provider.http.auth import BearerAuth, HeaderAuth
 from airflow_usage_provider.http.clock import SYSTEM_CLOCK
 from airflow_usage_provider.http.exchange import Exchange
 from airflow_usage_provider.http.limiter import RateLimiter, shared_limiter
-from airflow_usage_provider.http.session import Request, new_session
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Request, Session
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping
@@ -74,7 +73,7 @@ class HttpClient:
         self._seconds = connection.connect_timeout + 5 * self._timeout
         self._auth = auth
         self._headers = dict(headers or {})
-        self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
+        self._session = Session(ca_bundle=connection.ca_bundle)
         self.traffic = connection.traffic
 
     def close(self) -> None:

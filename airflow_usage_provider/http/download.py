@@ -20,8 +20,7 @@ from airflow_usage_provider.exceptions import (
 from airflow_usage_provider.http.addresses import ALLOW_STEP, is_public_address
 from airflow_usage_provider.http.answers import ApiResponse, status_error
 from airflow_usage_provider.http.exchange import Exchange
-from airflow_usage_provider.http.session import Request, new_session
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Request, Session
 
 if TYPE_CHECKING:
     from airflow_usage_provider.http.answers import ErrorBuilder
@@ -85,7 +84,7 @@ class Downloader:
         self._connection = connection
         self._error = error
         self._timeout = connection.timeout or timeout
-        self._session = new_session(WatchedAdapter(), ca_bundle=connection.ca_bundle)
+        self._session = Session(ca_bundle=connection.ca_bundle)
 
     def close(self) -> None:
         """Close the kept connections."""

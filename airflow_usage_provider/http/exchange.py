@@ -10,18 +10,15 @@ from airflow_usage_provider.http.answers import BROKEN_STEP, ApiResponse, is_suc
 from airflow_usage_provider.http.deadline import Deadline
 from airflow_usage_provider.http.encodings import decode
 from airflow_usage_provider.http.failures import FAILURES, name_failure
-from airflow_usage_provider.http.session import no_auth
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
     from contextlib import AbstractContextManager
     from types import TracebackType
 
-    import requests
-
     from airflow_usage_provider.http.answers import ErrorBuilder
     from airflow_usage_provider.http.framing import FramedResponse
-    from airflow_usage_provider.http.session import Request
+    from airflow_usage_provider.http.session import Request, Session
 
 CHUNK = 1024 * 1024
 MAX_BODY_BYTES = 256 * 1024 * 1024
@@ -32,7 +29,7 @@ class Exchange:
     """
     A request that was sent and an answer whose headers are there; close it.
 
-    :param session: from :func:`~airflow_usage_provider.http.session.new_session`.
+    :param session: keeps the connections.
     :param timeout: seconds to connect, and seconds without a byte.
     :param seconds: for the whole, headers and body.
     :param error: builds an error that names vendor, stream and what may be shown of the URL.
@@ -44,7 +41,7 @@ class Exchange:
 
     def __init__(
         self,
-        session: requests.Session,
+        session: Session,
         request: Request,
         *,
         timeout: tuple[float, float],
@@ -60,18 +57,7 @@ class Exchange:
         refusal: UsageProviderError | None = None
         try:
             with self._deadline.watching(public_only=public_only):
-                self._response = session.request(
-                    request.method,
-                    request.url,
-                    params=request.params,
-                    json=request.body,
-                    headers=request.headers,
-                    auth=no_auth,
-                    timeout=timeout,
-                    verify=session.verify if isinstance(session.verify, str) else None,  # else REQUESTS_CA_BUNDLE wins
-                    allow_redirects=False,
-                    stream=True,
-                )
+                self._response = session.send(request, timeout=timeout)
         except UsageProviderError as error_of_transport:  # of the address that the socket was connected to
             refusal = error(
                 type(error_of_transport), error_of_transport.message, next_step=error_of_transport.next_step

@@ -17,6 +17,7 @@ from airflow_usage_provider.exceptions import (
     IncompleteSnapshotError,
     ListingChangedError,
     SnapshotConflictError,
+    UnforeseenError,
     UsageProviderError,
 )
 from airflow_usage_provider.models import StreamFacts, UsageWindow, VendorStream, load_zone
@@ -25,8 +26,9 @@ from airflow_usage_provider.operators.runs import find_other_connection, identif
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Iterator, Mapping, Sequence
 
+    from airflow_usage_provider.archive.keys import Series
     from airflow_usage_provider.archive.manifest import Manifest
     from airflow_usage_provider.archive.snapshot import Archive, Snapshot
     from airflow_usage_provider.operators.metrics import DayMeter
@@ -75,6 +77,13 @@ class Archiving:
         self._is_stopping = threading.Event()
         self._open: set[Snapshot] = set()
         self._all_closed = threading.Condition()
+
+    def survey(self, series: Series, windows: Sequence[UsageWindow]) -> None:
+        """Look at all days at once. What goes wrong with that, foreseen or not, each day meets for itself."""
+        try:
+            self._archive.survey(series, windows)
+        except Exception as error:  # noqa: BLE001 - it only saves requests
+            self._log.warning("%s", UnforeseenError.of(error))
 
     def stop(self) -> None:
         """Let every day end at its next chunk, and abort what is still open then."""

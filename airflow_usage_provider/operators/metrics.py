@@ -33,9 +33,9 @@ class DayMeter:
         self.series = series
         self.traffic = traffic
         self._tags = {
-            "vendor": _clean(series.vendor),
-            "account": _clean(series.account),
-            "stream": _clean(series.stream),
+            "vendor": clean_tag(series.vendor),
+            "account": clean_tag(series.account),
+            "stream": clean_tag(series.stream),
         }
         self._begun = time.monotonic()
         self._requests, self._retries = traffic.requests, traffic.retries
@@ -100,6 +100,6 @@ def _count_snapshot(manifest: Manifest | None, previous: Manifest | None) -> dic
     return dict(zip(names, counts, strict=True))
 
 
-def _clean(value: str) -> str:
+def clean_tag(value: str) -> str:
     """Leave what every metrics protocol takes in a tag."""
     return re.sub(r"[^A-Za-z0-9_.-]", "_", value)

@@ -6,6 +6,7 @@ its error; the task fails at the end and says which.
 
 from __future__ import annotations
 
+import inspect
 from contextlib import closing
 from datetime import UTC, date, datetime
 from functools import partial
@@ -84,8 +85,11 @@ class UsageSnapshotToS3Operator(BaseOperator):
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
-        if cls.hook_class and (name := cls.hook_class.conn_name_attr) not in cls.template_fields:
-            cls.template_fields = (*cls.template_fields, name)
+        names = [cls.hook_class.conn_name_attr] if cls.hook_class else []
+        if maker := vars(cls).get("__init__"):
+            names += [name for name in inspect.signature(maker).parameters if name.endswith("_conn_id")]
+        # Mapped over accounts, an id is filled in only where it is templated.
+        cls.template_fields = tuple(dict.fromkeys([*cls.template_fields, *names]))
 
     def __init__(
         self,
@@ -218,7 +222,7 @@ class UsageSnapshotToS3Operator(BaseOperator):
                 log=self.log,
             )
             for name in {stream.name for stream in streams}:
-                archive.survey(Series(self.vendor, hook.account, name), windows)
+                archiving.survey(Series(self.vendor, hook.account, name), windows)
             outcomes = call_in_flight(
                 partial(self._archive_day, archiving, hook),
                 list(zip(windows, streams, strict=True)),

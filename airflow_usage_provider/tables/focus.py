@@ -37,6 +37,7 @@ COLUMNS: Mapping[str, str] = {
     "ContractedCost": "money",
     "EffectiveCost": "money",
     "HostProviderName": "text",
+    "InvoiceId": "text",
     "InvoiceIssuerName": "text",
     "ListCost": "money",
     "PricingQuantity": "quantity",
@@ -148,7 +149,6 @@ def _quantity(charge: Charge) -> dict[str, Any]:
 
 
 def _describe(charge: Charge) -> str:
-    """Say what was used, by ids only."""
-    kind = (charge.principal_kind or "").replace("_", " ")
-    by = f" by {kind} {charge.principal}" if charge.principal is not None and charge.principal != charge.model else ""
-    return f"{charge.model or charge.view.day.series.stream}{by} on {charge.view.day.usage_date}"
+    """Say what was used on which day, in ASCII, as the specification's validator wants text; ids have their columns."""
+    what = charge.model or charge.view.day.series.stream
+    return f"{what} on {charge.view.day.usage_date}".encode("ascii", "backslashreplace").decode()

@@ -84,10 +84,15 @@ def tiles(facts: Iterable[tuple[str, str, str]]) -> str:
 
 def table(headings: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]]) -> str:
     """Return a table; decimals stand to the right with every digit, None is a hyphen."""
-    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
-    if not body:
+    rows = list(rows)
+    if not rows:
         return '<p class="soft">None.</p>\n'
-    head = "".join(f'<th scope="col">{escape(heading)}</th>' for heading in headings)
+    numbers = {place for row in rows for place, value in enumerate(row) if not isinstance(value, str)}
+    body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
+    head = "".join(
+        f'<th scope="col"{" class=number" if place in numbers else ""}>{escape(heading)}</th>'
+        for place, heading in enumerate(headings)
+    )
     return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
 
 

@@ -158,7 +158,7 @@ print({{'requests', 'boto3', 'pandas', 'pyarrow', 'numpy'}} & (set(sys.modules) 
 
 def test_the_bundle_serves_the_packaged_files_and_the_package_exports_the_dags():
     folder = UsageDagBundle(name="usage").path
-    assert {path.stem for path in folder.glob("*.py")} == set(TASKS)
+    assert {path.stem for path in folder.glob("*.py")} >= set(TASKS)
     packaged = Path(str(resources.files("airflow_usage_provider"))) / "dags"
     if not packaged.is_dir():
         pytest.skip("a source checkout has its DAGs beside the package")

@@ -91,6 +91,21 @@ def test_an_operator_that_finds_its_connection_itself_has_one_group():
     assert {task_id for task_id in dag.task_ids if "." in task_id} == {"fixed.archive"}
 
 
+def test_an_operator_with_a_connection_id_under_a_name_of_its_own_is_mapped_over_its_accounts(configure):
+    class Named(UsageSnapshotToS3Operator):
+        vendor = "named"
+
+        def __init__(self, *, named_usage_conn_id="named_usage_default", **kwargs):
+            super().__init__(**kwargs)
+            self.named_usage_conn_id = named_usage_conn_id
+
+    configure("usage_provider", archive_url="s3://ours/archive")
+    assert [account["conn_id"] for account in plan(Named, "named", ())] == ["named_usage_default"]
+    archive = daily_dag("named_daily", Named, section="named").get_task("named.archive")
+    assert archive.map_index_template == "{{ ti.task.named_usage_conn_id }}"
+    assert "named_usage_conn_id" in archive.template_fields
+
+
 def test_streams_that_the_operator_cannot_take_do_not_keep_the_dag_away_and_are_refused_by_the_plan(configure):
     class Single(UsageSnapshotToS3Operator):
         vendor = "single"

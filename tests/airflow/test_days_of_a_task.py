@@ -8,6 +8,7 @@ from datetime import UTC, datetime, timedelta
 
 import pytest
 
+from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.compat import AirflowException, AirflowFailException
 from airflow_usage_provider.exceptions import ConfigurationError, ConnectionLookupError, UnforeseenError
 from airflow_usage_provider.hooks.base import UsageHook
@@ -282,3 +283,14 @@ def test_days_at_the_same_time_each_count_their_own_requests(archive_url, connec
     sandbox.clear()
     operator.execute({})
     assert [meter.requests for meter in meters] == [len(sandbox.requests) / 4] * 4
+
+
+def test_a_look_at_all_days_at_once_that_fails_costs_no_day(archive_url, monkeypatch, canary, capsys):
+    def fail(*_):
+        raise ValueError(canary)
+
+    monkeypatch.setattr(Archive, "survey", fail)
+    assert len(AcmeOperator(read=whole, archive_url=archive_url, lookback_days=1).execute({})) == 2
+    told = "".join(capsys.readouterr())
+    assert "ValueError at line" in told
+    assert canary not in told

@@ -20,6 +20,7 @@ from sandbox.canary import find_secrets, make_digits
 
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 OF_THE_ARCHIVE = {"ArchiveAccessError", "SnapshotConflictError", "ArchiveUnavailableError", "ArchiveCorruptError"}
+OF_THE_TABLES = {"TableConflictError", "UnreadableValueError", "UnreconciledError"}
 BOTH = {
     "AuthenticationError": ["error=401", "error=403", "wrong"],
     "ConfigurationError": ["redirect=other"],
@@ -167,8 +168,8 @@ def test_every_kind_of_error_but_the_archives_is_among_them():
         for name, kind in vars(exceptions).items()
         if isinstance(kind, type) and issubclass(kind, UsageProviderError) and kind not in groups
     }
-    before_any_key = {"ConnectionLookupError"}
-    assert kinds - OF_THE_ARCHIVE - before_any_key == {name for _, name, _ in CASES}
+    without_a_key = {"ConnectionLookupError", "UnforeseenError"} | OF_THE_TABLES
+    assert kinds - OF_THE_ARCHIVE - without_a_key == {name for _, name, _ in CASES}
 
 
 def test_the_search_would_find_a_secret_in_each_form(canary):

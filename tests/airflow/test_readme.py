@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -25,6 +26,7 @@ RUN_HERE = {
     "docs/deployment/celery.md": ["airflow_local_settings"],
     "docs/deployment/managed.md": ["the DAGs of"],
     "docs/deployment/scale.md": ["ACCOUNTS"],
+    "docs/observability.md": ["UsageBudgetOperator"],
 }
 RUN_ELSEWHERE = {
     "docs/tables.md": "tests/docs/test_tables_page.py",
@@ -54,6 +56,12 @@ def test_the_dag_of_ones_own_is_a_dag():
     assert names["dag"].task_ids == ["wait", "archive"]
 
 
+def test_the_dag_that_watches_money_is_a_dag():
+    names: dict[str, object] = {}
+    exec(block("UsageBudgetOperator", "docs/observability.md"), names)
+    assert sorted(names["dag"].task_ids) == ["budgets", "spikes"]
+
+
 @pytest.mark.parametrize("page", ["README.md", "docs/deployment/managed.md"])
 def test_the_file_for_services_without_bundles_serves_both_dags(page):
     code = block("the DAGs of", page)
@@ -80,6 +88,12 @@ def test_a_vendor_of_ones_own_is_archived(set_connection, canned_server, canned,
     set_connection("acme_default", conn_type="acme", host=server.url, password="k")
     names: dict[str, object] = {}
     exec(block("AcmeInvoices"), names)
+    assert names["AcmeHook"]().test_connection() == (True, f"{server.url} accepted the API key.")
+    assert server.requests[-1][0] == "/me"
+    assert list(names["AcmeHook"](acme_conn_id="acme_default").get_df("invoices", usage_date=DAY)["total"]) == [
+        Decimal("9.99"),
+        Decimal("0.01"),
+    ]
     operator = names["AcmeInvoicesToS3Operator"](task_id="archive", archive_url=archive_url, usage_date=DAY)
     (summary,) = operator.execute({})
     assert (summary["vendor"], summary["stream"], summary["rows"]) == ("acme", "invoices", 2)

@@ -155,7 +155,7 @@ def test_the_answer_as_of_a_time_is_the_newest_that_was_known_then(copy: Copy) -
     assert number(None) == 3
 
 
-@pytest.mark.parametrize("snapshot_at", ["yesterday", "2026-01-02T02:00:00", ""])
+@pytest.mark.parametrize("snapshot_at", ["yesterday", "2026-13-02T02:00:00", ""])
 def test_a_time_that_is_none_is_a_corrupt_manifest(copy: Copy, snapshot_at: str) -> None:
     copy.edit(copy.find("stream=api_keys/usage_date=2026-01-01/*/_manifest.json"), snapshot_at=snapshot_at)
     day = load_catalog(copy.objects, Selection(vendor="langdock")).days[0]

@@ -388,3 +388,36 @@ def test_help_says_what_a_diff_costs(run: Run) -> None:
     status, out, _ = run("diff", "--help")
     assert status == 0
     assert "bytes a row" in out
+
+
+NEEDED = """
+import sys
+KNOWN = {"airflow_usage_provider", "boto3", "botocore", "s3transfer", "jmespath", "dateutil", "six", "urllib3",
+    "jsonschema", "jsonschema_specifications", "referencing", "attr", "attrs", "rpds", "typing_extensions", "msgspec"}
+
+class Only:
+    def find_spec(self, name, path=None, target=None):
+        if (top := name.partition(".")[0]) not in KNOWN and top not in sys.stdlib_module_names and top[0] != "_":
+            raise ModuleNotFoundError(name, name=name)
+
+sys.meta_path.insert(0, Only())
+from airflow_usage_provider.cli import main
+sys.exit(main(sys.argv[1:]))
+"""
+
+
+@pytest.mark.parametrize(
+    "command",
+    [
+        ("ls",),
+        ("verify",),
+        ("show", "2026-01-02", "--cat"),
+        ("diff", "2026-01-02", "1", "2"),
+        ("diff", "2026-01-01", "--as-of", "2026-01-01", "--stream", "users"),
+        ("seal", "--until", "2026-01-31"),
+    ],
+)
+def test_boto3_jsonschema_and_msgspec_are_all_it_needs(copy: Copy, command: tuple[str, ...]) -> None:
+    line = [sys.executable, "-c", NEEDED, command[0], str(copy.folder), *command[1:]]
+    done = subprocess.run(line, capture_output=True, text=True, check=False)
+    assert (done.returncode, "Traceback" in done.stderr) == (0, False), done.stderr[-300:]

@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import sys
+import uuid
 from collections.abc import Callable
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
@@ -224,6 +225,30 @@ def test_a_bucket_tells_of_replaced_and_deleted_objects(canned_server: Any, cann
     assert describe_protection(objects) == "Versioning: on; Object Lock: off."
     client.close()
     assert [headers.get("x-amz-request-payer") for _, headers in server.requests[:2]] == ["requester"] * 2
+
+
+def test_a_bucket_that_locks_its_objects_says_so_and_remembers_what_was_done(
+    run: Run, s3_client: Any, s3_server: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("AWS_ACCESS_KEY_ID", s3_server.access_key)
+    monkeypatch.setenv("AWS_SECRET_ACCESS_KEY", s3_server.secret_key)
+    bucket = f"locked-{uuid.uuid4().hex[:8]}"
+    s3_client.create_bucket(Bucket=bucket, ObjectLockEnabledForBucket=True)
+    rule = {"DefaultRetention": {"Mode": "COMPLIANCE", "Days": 400}}
+    s3_client.put_object_lock_configuration(
+        Bucket=bucket, ObjectLockConfiguration={"ObjectLockEnabled": "Enabled", "Rule": rule}
+    )
+    shelf = Shelf(s3_client, bucket)
+    key = shelf.store(1, FIRST, 2).files[0].key
+    how = ("--versions", "--endpoint-url", s3_server.endpoint_url, "--region", "us-east-1")
+    status, out, _ = run("verify", *how, archive=shelf.url)
+    assert status == 0
+    assert "Versioning: on; Object Lock: compliance mode, 400 days.\n" in out
+    body = shelf.read(key)
+    s3_client.delete_object(Bucket=bucket, Key=key)
+    shelf.put(key, body)
+    status, out, _ = run("verify", *how, archive=shelf.url)
+    assert (status, out.count("FINDING deleted"), out.count("FINDING replaced")) == (1, 1, 1)
 
 
 def test_a_folder_keeps_no_versions(run: Run) -> None:

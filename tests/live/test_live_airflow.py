@@ -1,18 +1,67 @@
-"""Both bundled DAGs in a real Airflow: scheduler, dag-processor, triggerer and API server as processes of their own."""
+"""
+Both bundled DAGs in a real Airflow, and beside them those of the example packages, installed as anybody's would be.
+
+Scheduler, dag-processor, triggerer and API server are processes of their own.
+"""
 
 from __future__ import annotations
 
 import json
+import os
+import subprocess
+import sys
+import zipfile
+from collections.abc import Iterator
+from contextlib import ExitStack, contextmanager
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 
 import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
-from sandbox.demo import DAG_IDS, archive_days, await_dags, describe_environment
+from sandbox.demo import BUNDLES, DAG_IDS, archive_days, await_dags, describe_environment
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in (3, 2, 1)]
+EXAMPLES = {"openai": {"costs", "completions"}, "anthropic": {"costs", "messages"}}
+ROOT = Path(__file__).parents[2]
+
+
+@contextmanager
+def serve_example(name: str) -> Iterator[str]:
+    """Run an example's own server; its address."""
+    command = [sys.executable, str(ROOT / "examples" / name / "server.py")]
+    with subprocess.Popen(command, stdout=subprocess.PIPE, text=True) as process:
+        try:
+            assert process.stdout is not None
+            yield process.stdout.readline().strip()
+        finally:
+            process.terminate()
+
+
+def install_examples(site: Path, urls: dict[str, str]) -> dict[str, str]:
+    """Unpack the wheels of the examples, where EXAMPLES has them; what Airflow has to be told."""
+    for wheel in Path(os.environ["EXAMPLES"]).glob("*.whl"):
+        zipfile.ZipFile(wheel).extractall(site)
+    bundles = [
+        {
+            "name": name,
+            "classpath": "airflow.dag_processing.bundles.local.LocalDagBundle",
+            "kwargs": {"path": str(site / f"airflow_usage_{name}" / "dags")},
+        }
+        for name in urls
+    ]
+    connections = {
+        f"AIRFLOW_CONN_{name.upper()}_USAGE_DEFAULT": json.dumps(
+            {"conn_type": f"{name}_usage", "host": url, "password": "sk-admin", "extra": {"account": "acme"}}
+        )
+        for name, url in urls.items()
+    }
+    return {
+        "PYTHONPATH": str(site),
+        "AIRFLOW__DAG_PROCESSOR__DAG_BUNDLE_CONFIG_LIST": json.dumps([*BUNDLES, *bundles]),
+        **connections,
+    }
 
 
 @pytest.fixture(scope="module")
@@ -27,7 +76,11 @@ def airflow(running_sandbox, s3_server, tmp_path_factory):
         "AIRFLOW__USAGE_PROVIDER__LANGDOCK_STREAMS": "api_keys",
         "AIRFLOW__USAGE_PROVIDER__LOOKBACK_DAYS": "0",
     }
-    with AirflowStandalone(tmp_path_factory.mktemp("live"), env=environment) as server:
+    with ExitStack() as stack:
+        if "EXAMPLES" in os.environ:
+            urls = {name: stack.enter_context(serve_example(name)) for name in EXAMPLES}
+            environment |= install_examples(tmp_path_factory.mktemp("site"), urls)
+        server = stack.enter_context(AirflowStandalone(tmp_path_factory.mktemp("live"), env=environment))
         await_dags(server)
         archive_days(server, DAYS)
         yield server
@@ -55,6 +108,7 @@ def test_every_day_has_one_snapshot_that_keeps_its_word(airflow, s3_server):
     client = s3_server.client()
     keys = [entry["Key"] for entry in client.list_objects_v2(Bucket=s3_server.bucket, Prefix="live/")["Contents"]]
     manifests = [key for key in keys if key.endswith("/_manifest.json")]
+    manifests = [key for key in manifests if key.split("vendor=")[1].split("/")[0] not in EXAMPLES]
     days = {(key.split("vendor=")[1].split("/")[0], key.split("usage_date=")[1][:10]) for key in manifests}
     assert days == {(vendor, day.isoformat()) for vendor in ("keywordsai", "langdock") for day in DAYS}
     assert len(manifests) == len(days)
@@ -83,3 +137,20 @@ def test_the_streams_assets_have_an_event_for_each_day(airflow):
 def test_the_provider_and_its_connection_forms_are_known_to_the_api(airflow):
     providers = airflow.api("GET", "/api/v2/providers?limit=200")["providers"]
     assert "airflow-usage-provider" in {provider["package_name"] for provider in providers}
+
+
+@pytest.mark.skipif("EXAMPLES" not in os.environ, reason="make test builds the wheels of the examples")
+def test_packages_of_others_are_found_by_their_entry_points_and_archive_beside_ours(airflow, s3_server):
+    providers = airflow.api("GET", "/api/v2/providers?limit=200")["providers"]
+    assert {f"airflow-usage-{name}" for name in EXAMPLES} <= {each["package_name"] for each in providers}
+    archive_days(airflow, DAYS[-1:], [f"{name}_usage_daily" for name in EXAMPLES])
+    client = s3_server.client()
+    for name, streams in EXAMPLES.items():
+        listing = client.list_objects_v2(Bucket=s3_server.bucket, Prefix=f"live/raw/vendor={name}/account=acme/")
+        keys = [entry["Key"] for entry in listing["Contents"] if entry["Key"].endswith("/_manifest.json")]
+        assert {key.split("stream=")[1].split("/")[0] for key in keys} == streams
+        for key in keys:
+            manifest = json.loads(client.get_object(Bucket=s3_server.bucket, Key=key)["Body"].read())
+            assert manifest["rows"] > 0
+            assert manifest["schema"]["identity"]
+            assert manifest["window_returned"]

@@ -11,23 +11,21 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import requests
 
 from airflow_usage_provider.http.exchange import Exchange
-from airflow_usage_provider.http.session import Request, new_session
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Request, Session
 
 Ask = Callable[..., Exchange]
 
 
 @pytest.fixture
-def session() -> Iterator[requests.Session]:
-    with new_session(WatchedAdapter()) as session:
+def session() -> Iterator[Session]:
+    with Session() as session:
         yield session
 
 
 @pytest.fixture
-def ask(session: requests.Session) -> Ask:
+def ask(session: Session) -> Ask:
     def send(url: str, **settings: Any) -> Exchange:
         settings = {
             "timeout": (5.0, 5.0),

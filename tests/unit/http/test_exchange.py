@@ -26,8 +26,7 @@ from airflow_usage_provider.exceptions import (
 )
 from airflow_usage_provider.http.auth import BearerAuth
 from airflow_usage_provider.http.exchange import Exchange
-from airflow_usage_provider.http.session import new_session
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Session
 
 Ask = Callable[..., Exchange]
 ServerMaker = Callable[..., Any]
@@ -319,7 +318,7 @@ def test_tls_that_fails_for_anything_but_its_certificate_passes(ask: Ask, said: 
 
 
 def test_a_private_ca_can_be_trusted(ask: Ask, tls_server: Any, certificate: Path) -> None:
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         assert ask(tls_server.url, session=session).read(10) == b"abc"
 
 
@@ -329,7 +328,7 @@ def test_the_connections_ca_goes_before_the_environments(
     import certifi
 
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", certifi.where())
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         assert ask(tls_server.url, session=session).read(10) == b"abc"
     monkeypatch.setenv("REQUESTS_CA_BUNDLE", str(certificate))
     assert ask(tls_server.url).read(10) == b"abc"
@@ -337,7 +336,7 @@ def test_the_connections_ca_goes_before_the_environments(
 
 def test_a_ca_bundle_that_does_not_exist_is_named(ask: Ask, tls_server: Any, tmp_path: Path) -> None:
     with (
-        new_session(WatchedAdapter(), ca_bundle=str(tmp_path / "none.pem")) as session,
+        Session(ca_bundle=str(tmp_path / "none.pem")) as session,
         pytest.raises(ConfigurationError, match="ca_bundle file does not exist"),
     ):
         ask(tls_server.url, session=session)
@@ -347,7 +346,7 @@ def test_a_tls_socket_to_a_private_address_is_refused_with_the_vendors_name(
     ask: Ask, tls_server: Any, certificate: Path
 ) -> None:
     with (
-        new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session,
+        Session(ca_bundle=str(certificate)) as session,
         pytest.raises(ConfigurationError, match=r"loopback.*vendor v.*allow_private_download"),
     ):
         ask(tls_server.url, session=session, public_only=True)

@@ -14,8 +14,7 @@ import pytest
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError, UsageProviderError
 from airflow_usage_provider.http.exchange import Exchange
 from airflow_usage_provider.http.framing import MAX_INTERIM
-from airflow_usage_provider.http.session import new_session
-from airflow_usage_provider.http.transport import WatchedAdapter
+from airflow_usage_provider.http.session import Session
 
 Ask = Callable[..., Exchange]
 Start = Callable[..., Any]
@@ -176,7 +175,7 @@ def test_a_connection_on_which_something_is_left_is_not_used_again(
     ask: Ask, peer: Start, certificate: Path, first: bytes, left: bytes, is_tls: bool
 ) -> None:
     server = peer([first + left], [whole(b"second")], tls=server_context(certificate) if is_tls else None)
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         assert ask(f"{server.url}/1", session=session).read(10) in {b"first", b""}
         assert ask(f"{server.url}/2", session=session).read(10) == b"second"
     assert server.requests == [(1, "/1"), (2, "/2")]
@@ -190,7 +189,7 @@ def server_context(certificate: Path) -> ssl.SSLContext:
 
 def test_a_connection_that_was_read_to_its_end_is_kept_over_tls_too(ask: Ask, peer: Start, certificate: Path) -> None:
     server = peer([whole(b"abcde")], tls=server_context(certificate))
-    with new_session(WatchedAdapter(), ca_bundle=str(certificate)) as session:
+    with Session(ca_bundle=str(certificate)) as session:
         for _ in range(3):
             assert ask(server.url, session=session).read(10) == b"abcde"
     assert server.connections == 1

@@ -103,7 +103,8 @@ class MonthArchive:
             columns_added=(),
             columns_removed=(),
             envelope={},
-            request={},
+            request={"method": "GET", "path": "/costs"},
+            tool={"name": "airflow-usage-provider", "version": "0"},
             schema=schema.as_dict() if schema else None,
         )
         manifest = replace(manifest, **fields)

@@ -224,6 +224,8 @@ def test_r8_quantity_is_what_the_vendor_counts(archive: MonthArchive, tmp_path: 
 def test_r9_names_of_people_are_written_only_on_request(month: MonthArchive, tmp_path: Path) -> None:
     export(month, tmp_path)
     assert all("x_PrincipalName" not in row for row in rows_of(tmp_path))
+    assert all(row["ChargeDescription"].isascii() for row in rows_of(tmp_path))
+    assert not any(row["x_PrincipalId"] in row["ChargeDescription"] for row in rows_of(tmp_path))
     export(month, tmp_path, names=True)
     assert any(row["x_PrincipalName"] for row in rows_of(tmp_path))
 
