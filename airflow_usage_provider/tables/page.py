@@ -5,13 +5,19 @@ Everything that comes from outside is escaped here, and nowhere else: whoever ca
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import re
 from decimal import Decimal
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_UNSEEN = re.compile(  # what reorders or hides text around it, and what no page may hold
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _COLOURS = 6  # of the palette; further series begin it anew
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 760, 240, 64, 22, 10
 _STYLE = """
@@ -43,10 +49,24 @@ svg line { stroke: var(--line); }
 .complete { background: color-mix(in srgb, var(--good) 35%, var(--page)); }
 .empty { background: var(--well); } .revised { background: color-mix(in srgb, var(--warn) 45%, var(--page)); }
 .missing { background: color-mix(in srgb, var(--bad) 55%, var(--page)); }
+.provisional { background: color-mix(in srgb, var(--c0) 30%, var(--page)); }
+a { color: var(--c0); } :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
+nav a, form > * { margin-right: .8rem; } nav a[aria-current] { color: var(--ink); font-weight: 600; }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 11px; }
   h2 { break-after: avoid; } tr, figure, .tile { break-inside: avoid; } .wide { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """ + "".join(f".s{n} {{ fill: var(--c{n}); background: var(--c{n}); }}\n" for n in range(_COLOURS))
+
+#: What a server says of a page beside what the page says of itself: its own style and nothing else.
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+def escape(text: str) -> str:
+    """Return text as HTML; a mark that would reorder or hide what stands around it is shown as its number."""
+    return html.escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def render_page(title: str, intro: str, sections: Iterable[str]) -> str:
