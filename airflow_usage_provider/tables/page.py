@@ -113,7 +113,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]
         f'<th scope="col"{" class=number" if place in numbers else ""}>{escape(heading)}</th>'
         for place, heading in enumerate(headings)
     )
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+    return (
+        f'<div class="wide" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div>\n"
+    )
 
 
 def bars(days: Sequence[str], series: Mapping[str, Mapping[str, Decimal]], unit: str) -> str:
@@ -165,8 +168,8 @@ def coverage(days: Sequence[str], states: Mapping[str, Sequence[str]]) -> str:
         + "</tr>\n"
         for name, own in states.items()
     )
-    key = '<p class="soft">c complete, e empty, r revised, m missing</p>\n'
-    return f'<div class="wide"><table class="days">\n<tr><th></th>{head}</tr>\n{rows}</table></div>\n{key}'
+    key = '<p class="soft">c complete, e empty, p provisional, r revised, m missing</p>\n'
+    return f'<div class="wide" tabindex="0"><table class="days">\n<tr><th></th>{head}</tr>\n{rows}</table></div>\n{key}'
 
 
 def _cell(value: str | Decimal | None) -> str:

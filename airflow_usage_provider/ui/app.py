@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import threading
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any
 
@@ -33,6 +34,7 @@ HEADERS = {
     "X-Content-Type-Options": "nosniff",
 }
 _LONGEST = 64  # characters of a parameter
+_SEATS = threading.BoundedSemaphore(4)  # pages made at once: the threads are those of Airflow's own routes
 
 
 def build_app(require: Callable[..., Any] | None = None, sources: Sources | None = None) -> FastAPI:
@@ -122,12 +124,20 @@ def _month(text: str) -> Month | None:
 
 def _answer(make: Callable[[], Response]) -> Response:
     """Return a page, or the sentence that says why there is none."""
+    if not _SEATS.acquire(blocking=False):
+        return _refuse(503, "These pages are asked for by too many at once. Load the page again.")
     try:
         return make()
     except UsageProviderError as error:
         status, sentence = _status(error), str(error)
     except Exception as error:  # noqa: BLE001 - a connection's secrets backend, for one, may raise anything
         status, sentence = 500, f"This page failed: {type(error).__name__}."
+    finally:
+        _SEATS.release()
+    return _refuse(status, sentence)
+
+
+def _refuse(status: int, sentence: str) -> Response:
     logger.warning("LLM usage: %d, %s", status, sentence.encode("unicode_escape").decode("ascii"))
     return _html(views.show_problem(sentence), status)
 

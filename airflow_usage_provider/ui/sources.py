@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import time
 from dataclasses import dataclass, field
 from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
@@ -16,16 +17,22 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_FRESH = 300.0  # seconds for which a client is used, so that a connection that was changed is noticed
+
+
 @dataclass(slots=True)
 class Sources:
     """
     Opens stores when they are first asked for; one that was opened stays, with what it keeps.
 
     :param connect: makes a boto3 S3 client of a connection's id.
+    :param clock: seconds that only grow.
     """
 
     connect: Callable[[str], Any]
+    clock: Callable[[], float] = time.monotonic
     _stores: dict[ArchiveLocation, TableStore] = field(default_factory=dict, init=False)
+    _made: dict[ArchiveLocation, float] = field(default_factory=dict, init=False)
     _lock: threading.Lock = field(default_factory=threading.Lock, init=False)
 
     def tables(self) -> TableStore:
@@ -48,9 +55,10 @@ class Sources:
     def _open(self, url: str) -> TableStore:
         location = ArchiveLocation.parse(url)
         with self._lock:
-            if location not in self._stores:
+            if location not in self._stores or self.clock() - self._made[location] > _FRESH:
                 client = self.connect(Options().find("aws_conn_id") or "aws_default")
-                self._stores[location] = TableStore(client, location)
+                self._stores.setdefault(location, TableStore(client, location)).client = client
+                self._made[location] = self.clock()
             return self._stores[location]
 
 

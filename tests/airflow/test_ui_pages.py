@@ -5,6 +5,9 @@ from __future__ import annotations
 import csv
 import io
 import logging
+import subprocess
+import sys
+import threading
 from dataclasses import dataclass
 from datetime import UTC, date, datetime
 from pathlib import Path
@@ -15,6 +18,7 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("httpx")
 
+from airflow import __version__ as version
 from fastapi import HTTPException
 from fastapi.testclient import TestClient
 
@@ -26,6 +30,7 @@ from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.shelf import S3Shelf
 from airflow_usage_provider.tables.target import S3Target
 from airflow_usage_provider.tables.update import update_tables
+from airflow_usage_provider.ui import app as app_module
 from airflow_usage_provider.ui.app import build_app
 from airflow_usage_provider.ui.plugin import LazyApp, UsagePlugin
 from airflow_usage_provider.ui.sources import Sources
@@ -288,6 +293,53 @@ def test_a_page_stays_closed_if_airflow_cannot_be_asked(caplog):
 
 
 def test_the_plugin_is_made_of_names_alone():
+    if version.split(".")[:2] == ["3", "0"]:  # which knows no such views
+        assert (UsagePlugin.fastapi_apps, UsagePlugin.external_views) == ([], [])
+        return
     (app,), (view,) = UsagePlugin.fastapi_apps, UsagePlugin.external_views
     assert app["url_prefix"] == "/llm-usage"
     assert view["href"] == "llm-usage/"
+
+
+def test_the_plugin_costs_processes_nothing_that_show_no_pages():
+    code = (
+        "import sys; import airflow.plugins_manager, asgiref.sync; before = set(sys.modules)\n"
+        "import airflow_usage_provider.ui.plugin\n"
+        "print(*sorted(set(sys.modules) - before))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    own = {"airflow_usage_provider", "airflow_usage_provider.ui", "airflow_usage_provider.ui.plugin"}
+    assert set(done.stdout.splitlines()[-1].split()) <= own
+
+
+def test_ten_thousand_principals_are_a_page_of_bounded_length(open_site, client, s3_server, tmp_path):
+    archive, location = MonthArchive(tmp_path / "many"), ArchiveLocation(s3_server.bucket, "ui/many")
+    rows = [{"who": f"user-{n:05}", "model": "m", "cost": "0.01"} for n in range(10_000)]
+    archive.store_rows(COSTS, date(2026, 10, 1), rows, SCHEMA)
+    write_focus(archive.objects, MONTH, S3Shelf(client, location))
+    site = open_site(location)
+    page = site.get("/")
+    assert "1,000 of 10,000 are shown." in page
+    assert len(page) < 400_000
+    assert site.get("/spend.csv?by=principal").count("\r\n") == 10_001
+
+
+def test_pages_take_few_of_the_threads_that_airflow_answers_with(site, monkeypatch):
+    monkeypatch.setattr(app_module, "_SEATS", threading.BoundedSemaphore(1))
+    app_module._SEATS.acquire()
+    assert "too many at once" in site.get("/", 503)
+    app_module._SEATS.release()
+    site.get("/")
+    site.get("/?month=October", 400)
+    site.get("/")
+
+
+def test_a_connection_that_was_changed_is_noticed_and_what_is_kept_stays(monkeypatch, fake_time):
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__TABLES_URL", "s3://bucket/tables")
+    made: list[object] = []
+    sources = Sources(lambda conn_id: made.append(object()) or made[-1], fake_time.clock)
+    store = sources.tables()
+    assert sources.tables().client is made[0]
+    fake_time.sleep(301)
+    assert sources.tables() is store
+    assert store.client is made[1]
