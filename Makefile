@@ -121,7 +121,7 @@ clean: ## remove what the other targets made
 	touch $@
 
 .venv/with-dependencies: .venv/with-uv pyproject.toml constraints.txt
-	$(INSTALL) -r pyproject.toml --group sandbox
+	$(INSTALL) -r pyproject.toml --extra tables --group sandbox
 	touch $@
 
 .venv/with-tools: .venv/with-dependencies

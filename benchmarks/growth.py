@@ -37,7 +37,7 @@ AXES = (
     Axis("export size", "export", "export", (10 * MB, 100 * MB, 1000 * MB, 5000 * MB), "bytes"),
     Axis("users", "users", "users", (1000, 10_000, 100_000, 1_000_000), "users"),
     Axis("accounts or streams", "export", "snapshots", (1, 10, 100, 1000), "snapshots"),
-    Axis("days back", "export", "days", (1, 10, 100, 400), "days"),
+    Axis("days back", "export", "days", (1, 10, 100, 350), "days"),
 )
 SMOKE_AXES = tuple(replace(axis, values=(2,)) for axis in AXES[2:])
 

@@ -1,4 +1,4 @@
-"""The demo: real Airflow, a real S3 server, both vendors in the sandbox, and three days archived by a backfill.
+"""The demo: real Airflow, a real S3 server, both vendors in the sandbox; three days archived, and closed as a month.
 
 ``python -m sandbox.demo`` shows what is in the archive afterwards and ends; with ``--ui`` Airflow stays up for a look.
 Nothing of it survives: signals, failures and the normal end all stop every process it started.
@@ -33,6 +33,7 @@ if TYPE_CHECKING:
     from datetime import date
 
 DAG_IDS = ("keywordsai_users_daily", "langdock_usage_daily")
+CLOSE = "usage_month_close"
 STREAMS = "api_keys,api_keys:model,models"
 DAYS = 3
 TIME_LIMIT = 600.0  # seconds for runs
@@ -129,6 +130,25 @@ def archive_days(airflow: AirflowStandalone, days: list[date], dag_ids: Sequence
     backfill(airflow, days, dag_ids)
     switch_on(airflow, dag_ids)
     await_runs(airflow, len(days), dag_ids)
+
+
+def close_month(airflow: AirflowStandalone, month: str) -> dict[str, Any]:
+    """Close the part of a month that is archived, and return what the close says of itself."""
+    dag = f"/api/v2/dags/{CLOSE}"
+    switch_on(airflow, [CLOSE])
+    run = airflow.api("POST", f"{dag}/dagRuns", {"logical_date": None, "conf": {"month": month, "partial": True}})
+    path = f"{dag}/dagRuns/{quote(run['dag_run_id'], safe='')}"
+    deadline = time.monotonic() + TIME_LIMIT
+    while (state := airflow.api("GET", path)["state"]) != "success":
+        tasks = airflow.api("GET", f"{path}/taskInstances")["task_instances"]
+        if failed := [task for task in tasks if task["state"] in FAILED]:
+            raise DemoError(describe_failure(airflow, failed[0]))
+        if state == "failed" or time.monotonic() > deadline:
+            raise DemoError(f"The close of {month} ended as {state}.\n{tail(airflow.logs())}")
+        time.sleep(0.5)
+    told: dict[str, Any] = airflow.api("GET", f"{path}/taskInstances/report/xcomEntries/return_value")
+    value = told["value"]
+    return dict(json.loads(value) if isinstance(value, str) else value)
 
 
 def change(airflow: AirflowStandalone, method: str, path: str, document: dict[str, Any]) -> None:
@@ -296,6 +316,9 @@ def run_demo(home: Path, *, ui: bool) -> None:
             say("all runs succeeded")
             show_archive(ArchiveReader(s3.client(), s3.bucket))
             show_tables(s3, "llm-usage")
+            say(f"closing {days[-1]:%Y-%m}, as much of it as there is")
+            closed = close_month(airflow, f"{days[-1]:%Y-%m}")
+            say(f"closed: {', '.join(f'{name} {value}' for name, value in closed.items())}")
             if ui:
                 print(f"\nAirflow: {airflow.url}  user {airflow.username}  password {airflow.password}")
                 print(f"S3: {s3.endpoint_url}  access key {s3.access_key}  secret key {s3.secret_key}")

@@ -6,6 +6,7 @@ import json
 import subprocess
 import sys
 from datetime import UTC, datetime, timedelta
+from decimal import Decimal
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -87,6 +88,12 @@ def test_a_vendor_of_ones_own_is_archived(set_connection, canned_server, canned,
     set_connection("acme_default", conn_type="acme", host=server.url, password="k")
     names: dict[str, object] = {}
     exec(block("AcmeInvoices"), names)
+    assert names["AcmeHook"]().test_connection() == (True, f"{server.url} accepted the API key.")
+    assert server.requests[-1][0] == "/me"
+    assert list(names["AcmeHook"](acme_conn_id="acme_default").get_df("invoices", usage_date=DAY)["total"]) == [
+        Decimal("9.99"),
+        Decimal("0.01"),
+    ]
     operator = names["AcmeInvoicesToS3Operator"](task_id="archive", archive_url=archive_url, usage_date=DAY)
     (summary,) = operator.execute({})
     assert (summary["vendor"], summary["stream"], summary["rows"]) == ("acme", "invoices", 2)

@@ -6,7 +6,7 @@ import re
 
 from blocks import ROOT
 
-from airflow_usage_provider.vendors.langdock.api import STREAMS
+from airflow_usage_provider.vendors.langdock.query import STREAMS
 from airflow_usage_provider.vendors.schemas import find_schema
 
 PAGE = (ROOT / "docs" / "streams.md").read_text()
