@@ -38,13 +38,14 @@ p { margin: .3rem 0; } .soft, figcaption { color: var(--soft); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: anywhere; min-width: 5.5rem; }
 th { font-weight: 600; color: var(--soft); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 figure { margin: .5rem 0; } svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 11px; }
 svg line { stroke: var(--line); }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .35em 0 .9em; }
-.days td, .days th { padding: 0; text-align: center; font-size: 11px; border: 1px solid var(--page); height: 1.35rem; }
+.days td, .days th { min-width: 0; height: 1.35rem; padding: 0; text-align: center; font-size: 11px;
+  border: 1px solid var(--page); }
 .days th:first-child { text-align: left; padding-right: .6rem; white-space: nowrap; }
 .complete { background: color-mix(in srgb, var(--good) 35%, var(--page)); }
 .empty { background: var(--well); } .revised { background: color-mix(in srgb, var(--warn) 45%, var(--page)); }

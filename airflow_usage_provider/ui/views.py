@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from airflow_usage_provider.ui.spend import Spend
 
 TOP = 10
+NOT_SAID = "(not said)"
 MOST_ROWS = 1_000  # of a table on a page; the CSV has them all
 VIEWS: Mapping[str, str] = {"Spend": "./", "Coverage": "coverage", "Revisions": "revisions", "Closes": "closes"}
 _Row = tuple[str | Decimal | None, ...]
@@ -125,8 +126,8 @@ def write_csv(spend: Spend, breakdown: str) -> str:
 
 
 def _show_breakdown(spend: Spend, breakdown: str) -> str:
-    rows = list_rows(spend, breakdown)
-    headings = (*BREAKDOWNS[breakdown], f"cost, {spend.currency}", "share, %", "change to the month before")
+    rows = [tuple(NOT_SAID if cell == "" else cell for cell in row) for row in list_rows(spend, breakdown)]
+    headings = (*BREAKDOWNS[breakdown], f"cost, {spend.currency}", "share, %", "change to last month")
     return page.section(
         f"By {breakdown}",
         page.table(headings, rows[:TOP]),

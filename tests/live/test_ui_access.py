@@ -3,9 +3,6 @@
 from __future__ import annotations
 
 import json
-import time
-import urllib.error
-import urllib.request
 from collections.abc import Iterator
 from datetime import date
 
@@ -18,8 +15,7 @@ from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.shelf import S3Shelf
 from airflow_usage_provider.tables.target import S3Target
 from airflow_usage_provider.tables.update import update_tables
-from airflow_usage_provider.testing.leash import Leash
-from sandbox.airflow_standalone import AirflowStandalone
+from sandbox.airflow_api import ApiServer
 from sandbox.demo import describe_environment
 from tests.unit.tables.months import MonthArchive
 
@@ -32,7 +28,6 @@ SHOWN = {
     "revisions": "None.",
     "closes": "abcd",
 }
-PASSWORDS = {"admin": "one", "viewer": "two"}
 AUTH = '''
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
 from airflow.api_fastapi.auth.managers.simple.simple_auth_manager import SimpleAuthManager
@@ -46,44 +41,6 @@ class Strict(SimpleAuthManager):
             return False
         return super().is_authorized_view(access_view=access_view, user=user)
 '''
-
-
-class ApiServer:
-    """Airflow's API server alone, on a database of its own, below ``/airflow``."""
-
-    def __init__(self, airflow: AirflowStandalone) -> None:
-        self.airflow = airflow
-        self.url = f"{airflow.url}/airflow"
-        self.opener = urllib.request.build_opener(urllib.request.ProxyHandler({}))
-
-    def start(self) -> Leash:
-        migrated = self.airflow.run("db", "migrate")
-        assert migrated.returncode == 0, migrated.stderr
-        process, leash = self.airflow._spawn("api-server", log=self.airflow.log)
-        deadline = time.monotonic() + 120
-        while self.ask("api/v2/version")[0] != 200:
-            if process.poll() is not None or time.monotonic() > deadline:
-                leash.end(5)
-                pytest.fail(self.airflow.logs()[-3000:])
-            time.sleep(0.25)
-        return leash
-
-    def ask(self, path: str, *, body: object = None, **headers: str) -> tuple[int, str]:
-        request = urllib.request.Request(f"{self.url}/{path}", headers=headers)
-        if body is not None:
-            request.add_header("Content-Type", "application/json")
-            request.data = json.dumps(body).encode()
-        try:
-            with self.opener.open(request, timeout=30) as answer:
-                return answer.status, answer.read().decode()
-        except urllib.error.HTTPError as error:
-            return error.code, error.read().decode()
-        except OSError as error:
-            return 0, str(error)
-
-    def token(self, name: str) -> str:
-        _, answer = self.ask("auth/token", body={"username": name, "password": PASSWORDS[name]})
-        return json.loads(answer)["access_token"]
 
 
 @pytest.fixture(scope="module")
@@ -106,20 +63,13 @@ def archive_url(s3_server, tmp_path_factory) -> str:
 def server(archive_url, running_sandbox, s3_server, tmp_path_factory) -> Iterator[ApiServer]:
     home = tmp_path_factory.mktemp("ui")
     (home / "strict_auth.py").write_text(AUTH)
-    airflow = AirflowStandalone(home, env=describe_environment(running_sandbox, s3_server))
-    airflow.env |= {
-        "AIRFLOW__API__BASE_URL": f"{airflow.url}/airflow",
+    environment = describe_environment(running_sandbox, s3_server) | {
         "AIRFLOW__CORE__AUTH_MANAGER": "strict_auth.Strict",
         "AIRFLOW__CORE__SIMPLE_AUTH_MANAGER_USERS": "admin:admin,viewer:viewer",
         "AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL": archive_url,
-        "PYTHONPATH": f"{home}:{airflow.env.get('PYTHONPATH', '')}".rstrip(":"),
     }
-    airflow._prepare_home()
-    (home / "simple_auth_manager_passwords.json.generated").write_text(json.dumps(PASSWORDS))
-    server = ApiServer(airflow)
-    leash = server.start()
-    yield server
-    leash.end(5)
+    with ApiServer(home, env=environment, passwords={"admin": "one", "viewer": "two"}) as server:
+        yield server
 
 
 @pytest.mark.parametrize("route", ROUTES)
