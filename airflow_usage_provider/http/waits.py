@@ -46,7 +46,7 @@ def read_reset(headers: Mapping[str, str]) -> float | None:
 def read_seconds(said: Any) -> float | None:
     """Return the seconds from now that a value means, 0 for what is past; None if it means nothing."""
     text = str(said).strip()
-    if isinstance(said, bool | dict | list) or not text:
+    if isinstance(said, bool | dict | list) or not text or not text.isascii() or "_" in text:
         return None
     try:
         seconds = float(text)

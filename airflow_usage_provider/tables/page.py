@@ -5,13 +5,19 @@ Everything that comes from outside is escaped here, and nowhere else: whoever ca
 
 from __future__ import annotations
 
+import base64
+import hashlib
+import html
+import re
 from decimal import Decimal
-from html import escape
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+_UNSEEN = re.compile(  # what reorders or hides text around it, and what no page may hold
+    "[\x00-\x08\x0b\x0c\x0e-\x1f\x7f-\x9f\u061c\u200b-\u200f\u2028-\u202e\u2060-\u2069\ufeff\ud800-\udfff]"
+)
 _COLOURS = 6  # of the palette; further series begin it anew
 _WIDTH, _HEIGHT, _LEFT, _BOTTOM, _TOP = 760, 240, 64, 22, 10
 _STYLE = """
@@ -32,21 +38,36 @@ p { margin: .3rem 0; } .soft, figcaption { color: var(--soft); }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
 th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px solid var(--line); vertical-align: top;
-  overflow-wrap: anywhere; }
+  overflow-wrap: anywhere; min-width: 5.5rem; }
 th { font-weight: 600; color: var(--soft); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 figure { margin: .5rem 0; } svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 11px; }
 svg line { stroke: var(--line); }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .35em 0 .9em; }
-.days td, .days th { padding: 0; text-align: center; font-size: 11px; border: 1px solid var(--page); height: 1.35rem; }
+.days td, .days th { min-width: 0; height: 1.35rem; padding: 0; text-align: center; font-size: 11px;
+  border: 1px solid var(--page); }
 .days th:first-child { text-align: left; padding-right: .6rem; white-space: nowrap; }
 .complete { background: color-mix(in srgb, var(--good) 35%, var(--page)); }
 .empty { background: var(--well); } .revised { background: color-mix(in srgb, var(--warn) 45%, var(--page)); }
 .missing { background: color-mix(in srgb, var(--bad) 55%, var(--page)); }
+.provisional { background: color-mix(in srgb, var(--c0) 30%, var(--page)); }
+a { color: var(--c0); } :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
+nav a, form > * { margin-right: .8rem; } nav a[aria-current] { color: var(--ink); font-weight: 600; }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 11px; }
   h2 { break-after: avoid; } tr, figure, .tile { break-inside: avoid; } .wide { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """ + "".join(f".s{n} {{ fill: var(--c{n}); background: var(--c{n}); }}\n" for n in range(_COLOURS))
+
+#: What a server says of a page beside what the page says of itself: its own style and nothing else.
+POLICY = (
+    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
+    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+)
+
+
+def escape(text: str) -> str:
+    """Return text as HTML; a mark that would reorder or hide what stands around it is shown as its number."""
+    return html.escape(_UNSEEN.sub(lambda found: f"\\u{ord(found[0]):04x}", text))
 
 
 def render_page(title: str, intro: str, sections: Iterable[str]) -> str:
@@ -93,7 +114,10 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]
         f'<th scope="col"{" class=number" if place in numbers else ""}>{escape(heading)}</th>'
         for place, heading in enumerate(headings)
     )
-    return f'<div class="wide"><table>\n<thead><tr>{head}</tr></thead>\n<tbody>\n{body}</tbody></table></div>\n'
+    return (
+        f'<div class="wide" tabindex="0"><table>\n<thead><tr>{head}</tr></thead>\n'
+        f"<tbody>\n{body}</tbody></table></div>\n"
+    )
 
 
 def bars(days: Sequence[str], series: Mapping[str, Mapping[str, Decimal]], unit: str) -> str:
@@ -145,8 +169,8 @@ def coverage(days: Sequence[str], states: Mapping[str, Sequence[str]]) -> str:
         + "</tr>\n"
         for name, own in states.items()
     )
-    key = '<p class="soft">c complete, e empty, r revised, m missing</p>\n'
-    return f'<div class="wide"><table class="days">\n<tr><th></th>{head}</tr>\n{rows}</table></div>\n{key}'
+    key = '<p class="soft">c complete, e empty, p provisional, r revised, m missing</p>\n'
+    return f'<div class="wide" tabindex="0"><table class="days">\n<tr><th></th>{head}</tr>\n{rows}</table></div>\n{key}'
 
 
 def _cell(value: str | Decimal | None) -> str:

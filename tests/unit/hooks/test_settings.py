@@ -34,3 +34,7 @@ def test_a_long_wrong_value_is_not_shown_whole():
     with pytest.raises(ConfigurationError) as caught:
         read(extra={"timeout": "x" * 10_000}).seconds("timeout")
     assert len(str(caught.value)) < 300
+
+
+def test_white_space_around_a_text_is_none_of_it():
+    assert read(extra='{"environment": " test "}').text("environment") == "test"
