@@ -18,7 +18,7 @@ from benchmarks.stages import Amounts, open_stage
 from benchmarks.works import MB, WORKS, Work
 
 IDLE_SECONDS = 600.0  # to wait for a machine on which nothing else runs
-SMOKE = Amounts(export=MB, users=2500, folder=MB, parts=10)
+SMOKE = Amounts(export=MB, users=2500, folder=MB, parts=10, month=MB)
 NAMES = (*WORKS, "growth")
 
 
@@ -65,6 +65,7 @@ def _describe(work: Work, amounts: Amounts) -> dict[str, Any]:
         "export": {"amount": f"{amounts.export / MB:,g} MB", "bytes": amounts.export},
         "users": {"amount": f"{amounts.users:,} users", "bytes": 0},
         "verify": {"amount": f"{amounts.folder / MB:,g} MB in {amounts.parts:,} parts", "bytes": amounts.folder},
+        "tables": {"amount": f"{amounts.month / MB:,g} MB", "bytes": amounts.month},
         "parse": {"amount": "one file", "bytes": 0},
     }[work.kind]
 

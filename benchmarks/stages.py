@@ -35,6 +35,7 @@ class Amounts:
     :param users: of one listing.
     :param folder: bytes of all parts to verify.
     :param parts: so many they are.
+    :param month: bytes of the parts of one month, of which tables are made.
     :param days: usage dates that one run archives.
     :param snapshots: accounts or streams that one run archives, one after the other.
     """
@@ -43,6 +44,7 @@ class Amounts:
     users: int = 100_000
     folder: int = 2000 * MB
     parts: int = 200
+    month: int = 300 * MB
     days: int = 1
     snapshots: int = 1
 
@@ -178,6 +180,32 @@ class FolderStage(Stage):
         return {**super().environment(tool), "FOLDER": folder, "BENCHMARK": json.dumps({"folder": folder})}
 
 
+class MonthStage(FolderStage):
+    """The same in one month, of which Parquet is made; what was made is counted and added up."""
+
+    def __init__(self, folder: Path, amounts: Amounts) -> None:
+        super().__init__(folder, replace(amounts, folder=amounts.month, parts=_DAYS))
+        self._expected: tuple[Any, ...] | None = None
+
+    def perform(self, tool: Tool) -> Sample:
+        """
+        Let a contender build, and see that it has the rows and the money that the first one had.
+
+        :raises FailedRunError: it has not.
+        """
+        import pyarrow.compute as pc
+        import pyarrow.dataset as ds
+
+        sample = super().perform(tool)
+        made = ds.dataset(self.folder / "tables" / "current").to_table(columns=["user_id", "payg_cost_usd"])
+        totals = (made.num_rows, pc.count_distinct(made["user_id"]).as_py(), pc.sum(made["payg_cost_usd"]).as_py())
+        self._expected = self._expected or totals
+        if totals != self._expected:
+            raise FailedRunError(f"made {totals}, expected {self._expected}")
+        return sample
+
+
+_DAYS = DAY.day  # of a month up to the benchmarks' day
 _SEED = Work("seed", "", "export", (Tool("seed", "ours core", options={"compression": "none"}),))
 
 
@@ -195,7 +223,9 @@ def open_stage(work: Work, amounts: Amounts) -> Iterator[Stage]:
             yield stage
         return
     with tempfile.TemporaryDirectory(prefix="benchmark-") as folder:
-        yield FolderStage(Path(folder), amounts) if work.kind == "verify" else Stage(Path(folder))
+        folders = {"verify": FolderStage, "tables": MonthStage}
+        kind = folders.get(work.kind)
+        yield kind(Path(folder), amounts) if kind else Stage(Path(folder))
 
 
 @contextmanager

@@ -55,7 +55,7 @@ class Work:
     """
     One thing to do.
 
-    :param kind: ``export``, ``users``, ``verify`` or ``parse``: what is counted, and how it is checked.
+    :param kind: ``export``, ``users``, ``verify``, ``tables`` or ``parse``: what is counted, and how it is checked.
     :param tools: who does it.
     :param limits: arguments of source and of sink.
     """
@@ -114,6 +114,10 @@ HASHERS = (
     Tool("sha256sum", f"{_PARTS} sha256sum", ("sha256sum",), is_shell=True),
     Tool("sha256sum, 2 at a time", f"{_PARTS} -n 10 -P 2 sha256sum", ("sha256sum",), is_shell=True),
 )
+BUILDERS = (
+    Tool("ours, usage-archive tables", "build_tables ours", ("pyarrow",)),
+    *(Tool(name, f"build_tables {name}", ("pyarrow", name)) for name in ("pyarrow", "pandas", "polars", "duckdb")),
+)
 WORKS = {
     work.name: work
     for work in (
@@ -124,5 +128,6 @@ WORKS = {
         Work("users", "users, 1,000 a page, 50 ms a page", "users", LISTERS, _SLOW_PAGES),
         Work("parse", "DAG parse, after import airflow.sdk", "parse", PARSERS),
         Work("verify", "checking an archive in a folder", "verify", HASHERS),
+        Work("tables", "a month of an archive as typed Parquet", "tables", BUILDERS),
     )
 }

@@ -26,7 +26,7 @@ from airflow_usage_provider.records.asking import ALONE, PageClient
 from airflow_usage_provider.records.coverage import Coverage
 from airflow_usage_provider.records.pages import UNSAID, Covered, Page, read_buckets, read_page
 from airflow_usage_provider.records.reading import Kept, Reading
-from airflow_usage_provider.records.walk import Walk, read_sign
+from airflow_usage_provider.records.walk import PASSED, Walk, read_sign
 from airflow_usage_provider.schema import StreamSchema
 
 if TYPE_CHECKING:
@@ -144,7 +144,7 @@ class PagedListing:
                 proof = "covered"
             elif self._verify_pages:
                 proof = "read twice"
-                self._verify(reading)
+                self._verify(reading, walk)
             else:
                 proof = "not verified"
         envelope = dict(first.envelope) if first else {}
@@ -234,8 +234,12 @@ class PagedListing:
         if total is not None and reading.rows > total:
             _log.warning("%s of %s: the vendor says %d records, %d came", self.name, day, total, reading.rows)
 
-    def _verify(self, reading: Reading) -> None:
-        """Compare with the reading before, or with a second one."""
+    def _verify(self, reading: Reading, walk: Walk) -> None:
+        """
+        Compare with the reading before, or with a second one.
+
+        Where a page that is not there was the end, the second one asks for it again: it may be there now.
+        """
         known, self._known_reading = self._known_reading, reading
         reading.forget()
         if known is None:
@@ -243,8 +247,8 @@ class PagedListing:
             _log.info("%s of %s: reading %d pages again, in case something moved", name, day, reading.last_page)
             self._client.sleep(PAUSE)
             known = Reading(self.schema.identity)
-            with self._open_walk(reading.last_page) as walk:
-                for page in self._iter_told(walk):
+            with self._open_walk(reading.last_page + (walk.end == PASSED)) as second:
+                for page in self._iter_told(second):
                     known.add_page(page, read_sign(page))
             known.forget()
             self._known_reading = known

@@ -29,7 +29,7 @@ if TYPE_CHECKING:
     from airflow_usage_provider.tables.timeline import Revision
 
 METADATA = "usage_provider."
-_GROUP_BYTES = 8 * 1024 * 1024  # of what the vendor sent, in one row group
+_GROUP_BYTES = 6 * 1024 * 1024  # of what the vendor sent, in one row group
 _GROUP_ROWS = (1024, 128 * 1024)
 _SHOWN = 80  # characters of a value in a message
 
@@ -51,6 +51,7 @@ class TableFile:
         self._group_rows = group_rows
         self._waiting: list[Any] = []
         self._waiting_rows = 0
+        self._constants: dict[str, tuple[Any, Any]] = {}
         self._stage = Stage("parquet", ahead=1)
 
     def add(self, columns: Mapping[str, Any], rows: int) -> None:
@@ -60,8 +61,7 @@ class TableFile:
         arrays = []
         for field in self._schema:
             values = columns.get(field.name)
-            is_array = isinstance(values, pa.Array)
-            arrays.append(values if is_array else pa.repeat(pa.scalar(values, field.type), rows))
+            arrays.append(values if isinstance(values, pa.Array) else self._repeat(field, values, rows))
         self._waiting.append(pa.table(arrays, schema=self._schema))
         self._waiting_rows += rows
         if self._waiting_rows >= self._group_rows:
@@ -78,6 +78,16 @@ class TableFile:
         finally:
             self._stage.close()
             self._writer.close()
+
+    def _repeat(self, field: Any, value: Any, rows: int) -> Any:
+        """Return a column that is the same in each row: a slice of one that is made once."""
+        import pyarrow as pa
+
+        known, array = self._constants.get(field.name, (None, None))
+        if array is None or known != value or len(array) < rows:
+            array = pa.repeat(pa.scalar(value, field.type), max(rows, _GROUP_ROWS[0]))
+            self._constants[field.name] = value, array
+        return array.slice(0, rows)
 
     def _write(self, rows: int) -> None:
         import pyarrow as pa

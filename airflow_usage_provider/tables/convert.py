@@ -97,9 +97,14 @@ def _cast(texts: Any, kind: str) -> Any:
         values = pc.cast(texts, arrow_type(kind))
     except pa.ArrowInvalid:
         return None
-    if kind == "count" and (data := texts.buffers()[2]) is not None and b"x" in bytes(data).lower():
+    if kind == "count" and _has_x(texts):
         return None  # Arrow takes hexadecimal for a number
     return None if kind == "number" and _has_wrong_number(texts, values) else values
+
+
+def _has_x(texts: Any) -> bool:
+    data = bytes(texts.buffers()[2] or b"")  # of the whole array, whatever part of it this is
+    return b"x" in data or b"X" in data
 
 
 def _has_wrong_number(texts: Any, values: Any) -> bool:

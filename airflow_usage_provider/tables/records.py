@@ -92,7 +92,7 @@ def _iter_csv(chunks: Chunks, declared: Sequence[str], block: int, skip: int = 0
         return
     reader = csv.open_csv(
         pa.PythonFile(io.BufferedReader(_ChunkReader(chain([head], pieces)), _BLOCK), mode="r"),
-        read_options=csv.ReadOptions(block_size=block, column_names=places),
+        read_options=csv.ReadOptions(block_size=block, column_names=places, use_threads=False),
         parse_options=csv.ParseOptions(newlines_in_values=True),
         convert_options=csv.ConvertOptions(
             column_types=dict.fromkeys(places, pa.binary()),  # what is no UTF-8 is found cell by cell

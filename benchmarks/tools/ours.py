@@ -49,7 +49,7 @@ def run_core() -> None:
                 try:
                     snapshot.write(next(chunks))
                 except StopIteration as end:
-                    snapshot.commit(end.value, maturity="final", request=stream.request)
+                    snapshot.commit(end.value, maturity="final", request=stream.request, schema=stream.schema)
                     return
 
 

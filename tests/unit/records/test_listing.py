@@ -274,18 +274,18 @@ def test_totals_that_are_met_and_a_summary_that_rests_spare_the_second_reading()
 # The second reading
 
 
-def test_the_second_reading_comes_after_a_pause_and_asks_for_no_page_behind_the_end() -> None:
+def test_the_second_reading_comes_after_a_pause_and_asks_again_for_the_page_that_was_not_there() -> None:
     client, vendor = Client(), Vendor(numbered("ab", "cd", "e"))
     assert read(open_listing(vendor.fetch, first=1, page_size=2, client=client))[1].end == "passed, read twice"
-    assert vendor.asked == [1, 2, 3, 4, 1, 2, 3]
+    assert vendor.asked == [1, 2, 3, 4, 1, 2, 3, 4]
     assert client.slept == [listings.PAUSE]
 
 
-def test_the_second_reading_asks_ahead_up_to_the_last_page_and_no_further() -> None:
+def test_the_second_reading_asks_ahead_up_to_the_page_that_was_not_there_and_no_further() -> None:
     vendor = Vendor(numbered(*"abcdefgh"))
     read(open_listing(vendor.fetch, first=1, page_size=1, pages_in_flight=4))
     again = vendor.asked[len(vendor.asked) - vendor.asked[::-1].index(1) - 1 :]
-    assert sorted(again) == [1, 2, 3, 4, 5, 6, 7, 8]
+    assert sorted(again) == [1, 2, 3, 4, 5, 6, 7, 8, 9]
 
 
 def test_the_first_reading_asks_at_most_as_many_pages_behind_the_end_as_may_be_in_flight() -> None:
@@ -308,6 +308,16 @@ def test_two_readings_that_disagree_are_refused(second: dict[Any, Page]) -> None
     vendor = Vendor(numbered("ab", "cd"), second)
     with pytest.raises(ListingChangedError, match="two readings of the listing disagree"):
         read(open_listing(vendor.fetch, first=1, page_size=2))
+
+
+@pytest.mark.parametrize("absent", [None, Page([], None), Page([])])
+def test_a_page_that_was_not_there_for_a_moment_is_no_end(absent: Page | None) -> None:
+    first, whole = numbered("ab", following=2), numbered("ab", "c", following=None)
+    vendor = Vendor({**first, 2: absent}, whole, whole)
+    listing = open_listing(vendor.fetch, first=1, page_size=2)
+    with pytest.raises(ListingChangedError, match="two readings of the listing disagree"):
+        read(listing)
+    assert read(listing)[0] == ["a", "b", "c"]
 
 
 def test_a_listing_that_comes_to_rest_is_read_by_the_same_stream() -> None:

@@ -486,11 +486,11 @@ OWN_ENDS = [
 def test_a_page_that_the_vendor_itself_does_not_have_is_an_end_behind_a_full_one(
     open_users: Open, canned_server: Any, canned: Any, end: Any, fake_time: Any
 ) -> None:
-    server = canned_server(answers(canned, ("ab", MORE, None), end, ("ab", MORE, None)))
+    server = canned_server(answers(canned, ("ab", MORE, None), end, ("ab", MORE, None), end))
     rows, facts = read(open_users(base_url=server.url, page_size=2, pages_in_flight=1))
     assert (identify(rows), facts.end) == (["a", "b"], "passed, read twice")
     assert sum(fake_time.slept) >= 10
-    assert len(server.requests) == 3
+    assert len(server.requests) == 4
 
 
 @pytest.mark.parametrize("end", OWN_ENDS)
