@@ -24,7 +24,7 @@ if TYPE_CHECKING:
 
 MOST_OBJECTS = 5_000  # of one month
 LARGEST_OBJECT = 512 * 1024**2
-MOST_KEPT = 500_000  # rows of what was made, over all objects
+MOST_KEPT = 200_000  # rows of what was made, over all objects
 SECONDS = 25.0  # for one page
 _AT_ONCE = 4
 _BATCH = 65_536
@@ -95,15 +95,18 @@ class TableStore:
         :raises UnreadableTableError: an object is no such table.
         :raises ArchiveUnavailableError: it takes too long; what was read is kept for the next try.
         """
-        deadline = self.clock() + SECONDS
-        if not self._turn.acquire(timeout=SECONDS):
-            _refuse_slow()
-        try:
-            with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="llm-usage") as pool:
-                parts = list(pool.map(lambda each: self._load(each, columns, reduce, deadline), found))
-        finally:
-            self._turn.release()
-        return [row for part in parts for row in part]
+        parts = {each: made for each in found if (made := self._recall(each, reduce)) is not None}
+        if lacking := [each for each in found if each not in parts]:
+            deadline = self.clock() + SECONDS
+            if not self._turn.acquire(timeout=SECONDS):  # one page reads at a time; what is kept waits for nobody
+                _refuse_slow()
+            try:
+                with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="llm-usage") as pool:
+                    made_now = pool.map(lambda each: self._load(each, columns, reduce, deadline), lacking)
+                    parts |= dict(zip(lacking, made_now, strict=True))
+            finally:
+                self._turn.release()
+        return [row for each in found for row in parts[each]]
 
     def read(self, name: str, most: int) -> bytes:
         """Return the beginning of a small object."""
@@ -117,11 +120,8 @@ class TableStore:
         return self.location.uri(self._key(name))
 
     def _load(self, found: Found, columns: Sequence[str], reduce: Callable[[Any], list[Any]], deadline: float) -> Any:
-        key = (found.name, found.etag, reduce.__name__)
-        with self._lock:
-            if key in self._kept:
-                self._kept.move_to_end(key)
-                return self._kept[key]
+        if (kept := self._recall(found, reduce)) is not None:
+            return kept
         if self.clock() > deadline:
             _refuse_slow()
         if found.size > LARGEST_OBJECT:
@@ -129,6 +129,7 @@ class TableStore:
                 f"{self.uri(found.name)} is too large for a page", next_step="Ask it by SQL: see docs/querying.md."
             )
         made = reduce(self._batches(found, columns, deadline))
+        key = (found.name, found.etag, reduce.__name__)
         with self._lock:
             for old in [old for old in self._kept if old[0] == key[0] and old[2] == key[2]]:
                 del self._kept[old]
@@ -136,6 +137,13 @@ class TableStore:
             while sum(map(len, self._kept.values())) > MOST_KEPT and len(self._kept) > 1:
                 self._kept.popitem(last=False)
         return made
+
+    def _recall(self, found: Found, reduce: Callable[[Any], list[Any]]) -> Any:
+        key = (found.name, found.etag, reduce.__name__)
+        with self._lock:
+            if key in self._kept:
+                self._kept.move_to_end(key)
+            return self._kept.get(key)
 
     def _batches(self, found: Found, columns: Sequence[str], deadline: float) -> Iterator[Any]:
         import pyarrow as pa

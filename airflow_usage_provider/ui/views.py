@@ -127,7 +127,7 @@ def write_csv(spend: Spend, breakdown: str) -> str:
 
 def _show_breakdown(spend: Spend, breakdown: str) -> str:
     rows = [tuple(NOT_SAID if cell == "" else cell for cell in row) for row in list_rows(spend, breakdown)]
-    headings = (*BREAKDOWNS[breakdown], f"cost, {spend.currency}", "share, %", "change to last month")
+    headings = (*BREAKDOWNS[breakdown], f"cost, {spend.currency}", "share, %", "change to month before")
     return page.section(
         f"By {breakdown}",
         page.table(headings, rows[:TOP]),

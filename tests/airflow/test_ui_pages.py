@@ -5,10 +5,8 @@ from __future__ import annotations
 import csv
 import io
 import logging
-import subprocess
-import sys
 import threading
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 from typing import Any
@@ -18,12 +16,12 @@ import pytest
 pytest.importorskip("pyarrow")
 pytest.importorskip("httpx")
 
-from airflow import __version__ as version
 from fastapi import HTTPException
 from fastapi.testclient import TestClient
 
 from airflow_usage_provider.archive.catalog import Selection
 from airflow_usage_provider.archive.keys import ArchiveLocation, Series
+from airflow_usage_provider.exceptions import ArchiveUnavailableError
 from airflow_usage_provider.schema import StreamSchema
 from airflow_usage_provider.tables.focusfiles import write_focus
 from airflow_usage_provider.tables.layout import Month
@@ -31,9 +29,10 @@ from airflow_usage_provider.tables.shelf import S3Shelf
 from airflow_usage_provider.tables.target import S3Target
 from airflow_usage_provider.tables.update import update_tables
 from airflow_usage_provider.ui import app as app_module
+from airflow_usage_provider.ui import store as store_module
 from airflow_usage_provider.ui.app import build_app
-from airflow_usage_provider.ui.plugin import LazyApp, UsagePlugin
 from airflow_usage_provider.ui.sources import Sources
+from airflow_usage_provider.ui.store import TableStore
 from tests.unit.tables.months import MonthArchive
 
 pytestmark = pytest.mark.airflow
@@ -283,35 +282,6 @@ def test_the_routes_that_are_tested_are_all_there_are(site):
     assert {route.path for route in site.browser.app.routes} == {*ROUTES, "/{path:path}"}
 
 
-def test_a_page_stays_closed_if_airflow_cannot_be_asked(caplog):
-    def fail() -> Any:
-        raise ImportError("cannot import name 'requires_access_view'")
-
-    browser = TestClient(LazyApp(fail))
-    assert [browser.get(path).status_code for path in ROUTES] == [503] * len(ROUTES)
-    assert caplog.text.count("stay closed") == len(ROUTES)
-
-
-def test_the_plugin_is_made_of_names_alone():
-    if version.split(".")[:2] == ["3", "0"]:  # which knows no such views
-        assert (UsagePlugin.fastapi_apps, UsagePlugin.external_views) == ([], [])
-        return
-    (app,), (view,) = UsagePlugin.fastapi_apps, UsagePlugin.external_views
-    assert app["url_prefix"] == "/llm-usage"
-    assert view["href"] == "llm-usage/"
-
-
-def test_the_plugin_costs_processes_nothing_that_show_no_pages():
-    code = (
-        "import sys; import airflow.plugins_manager, asgiref.sync; before = set(sys.modules)\n"
-        "import airflow_usage_provider.ui.plugin\n"
-        "print(*sorted(set(sys.modules) - before))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    own = {"airflow_usage_provider", "airflow_usage_provider.ui", "airflow_usage_provider.ui.plugin"}
-    assert set(done.stdout.splitlines()[-1].split()) <= own
-
-
 def test_ten_thousand_principals_are_a_page_of_bounded_length(open_site, client, s3_server, tmp_path):
     archive, location = MonthArchive(tmp_path / "many"), ArchiveLocation(s3_server.bucket, "ui/many")
     rows = [{"who": f"user-{n:05}", "model": "m", "cost": "0.01"} for n in range(10_000)]
@@ -343,3 +313,32 @@ def test_a_connection_that_was_changed_is_noticed_and_what_is_kept_stays(monkeyp
     fake_time.sleep(301)
     assert sources.tables() is store
     assert store.client is made[1]
+
+
+def reduce_rows(batches: Any) -> list[Any]:
+    return [row for batch in batches for row in batch.to_pylist()]
+
+
+def test_a_read_that_takes_too_long_is_said_and_what_was_read_is_kept(client, tables, fake_time):
+    store = TableStore(client, tables, fake_time.clock)
+    found = [replace(store.find("snapshots/")[0], etag=str(version)) for version in range(20)]
+
+    def slow(batches: Any) -> list[Any]:
+        rows = reduce_rows(batches)
+        fake_time.sleep(30)
+        return rows
+
+    with pytest.raises(ArchiveUnavailableError, match="within 25 s"):
+        store.load(found, ("vendor",), slow)
+    assert 0 < len(store._kept) < 20
+    assert store.load(found[:1], ("vendor",), slow)
+
+
+def test_what_is_kept_is_bounded(client, tables, monkeypatch):
+    monkeypatch.setattr(store_module, "MOST_KEPT", 3)
+    store = TableStore(client, tables)
+    rows = store.load(
+        store.find("snapshots/"), ("vendor",), lambda batches: [row for b in batches for row in b.to_pylist()]
+    )
+    assert len(rows) > 3
+    assert len(store._kept) == 1
