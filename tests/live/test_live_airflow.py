@@ -19,7 +19,7 @@ from pathlib import Path
 import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
-from sandbox.demo import BUNDLES, DAG_IDS, archive_days, await_dags, describe_environment
+from sandbox.demo import BUNDLES, DAG_IDS, archive_days, await_dags, await_runs, describe_environment
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in (3, 2, 1)]
@@ -137,6 +137,16 @@ def test_the_streams_assets_have_an_event_for_each_day(airflow):
 def test_the_provider_and_its_connection_forms_are_known_to_the_api(airflow):
     providers = airflow.api("GET", "/api/v2/providers?limit=200")["providers"]
     assert "airflow-usage-provider" in {provider["package_name"] for provider in providers}
+
+
+def test_tables_are_built_of_what_was_archived(airflow, s3_server):
+    airflow.api("PATCH", "/api/v2/dags/usage_tables", {"is_paused": False})
+    airflow.api("POST", "/api/v2/dags/usage_tables/dagRuns", {"logical_date": None})
+    await_runs(airflow, 1, ["usage_tables"])
+    client = s3_server.client()
+    listing = client.list_objects_v2(Bucket=s3_server.bucket, Prefix="live/tables/current/")["Contents"]
+    tables = {entry["Key"].removeprefix("live/tables/current/").partition("/")[0] for entry in listing}
+    assert tables >= {"keywordsai_users", "langdock_api_keys"}
 
 
 @pytest.mark.skipif("EXAMPLES" not in os.environ, reason="make test builds the wheels of the examples")
