@@ -15,6 +15,7 @@ from hypothesis import settings
 
 from airflow_usage_provider.http.connection import VendorConnection
 from airflow_usage_provider.http.limiter import RateLimiter
+from airflow_usage_provider.testing import FakeTime
 from airflow_usage_provider.testing.s3 import Identity, S3Server, find_weed
 from sandbox.server import Sandbox
 
@@ -71,21 +72,6 @@ def connect(sandbox: Sandbox) -> Connect:
         return VendorConnection(api_key=api_key, **settings)
 
     return build
-
-
-class FakeTime:
-    """A clock that only moves when somebody sleeps, and remembers for how long."""
-
-    def __init__(self) -> None:
-        self.now = 1000.0
-        self.slept: list[float] = []
-
-    def clock(self) -> float:
-        return self.now
-
-    def sleep(self, seconds: float) -> None:
-        self.slept.append(seconds)
-        self.now += seconds
 
 
 @pytest.fixture
