@@ -7,7 +7,7 @@ RUN pip wheel --no-cache-dir --no-deps --wheel-dir /tmp/wheels /tmp/source
 FROM apache/airflow:3.3.2 AS airflow
 COPY --from=wheel /tmp/wheels /tmp/wheels
 RUN pip list --format=freeze > /tmp/installed.txt \
-    && pip install --no-cache-dir --constraint /tmp/installed.txt /tmp/wheels/*.whl \
+    && pip install --no-cache-dir --constraint /tmp/installed.txt "$(echo /tmp/wheels/*.whl)[tables]" \
     && pip check
 
 FROM airflow AS sandbox

@@ -28,6 +28,7 @@ from podman import Podman
 
 ROOT = Path(__file__).parents[2]
 DAGS = ("keywordsai_users_daily", "langdock_usage_daily")
+BUNDLED = (*DAGS, "usage_month_close", "usage_tables")
 ARCHIVE = "s3://archive/llm-usage"
 OWN_DAG = "from airflow.sdk import DAG\n\nwith DAG('my_own'):\n    pass\n"
 STARTED = time.monotonic()
@@ -132,6 +133,13 @@ class Deployment:
         assert not bad, f"not successful: {bad}\n{self.compose('logs', '--tail=40')}"
         return {task["hostname"]: task["state"] for task in tasks if task["hostname"]}
 
+    def build_tables(self, day: str) -> None:
+        """Run ``usage_tables`` once; it must succeed."""
+        dag = "/api/v2/dags/usage_tables"
+        self.api("PATCH", dag, {"is_paused": False})
+        self.api("POST", f"{dag}/dagRuns", {"dag_run_id": f"tables-{day}", "logical_date": None})
+        await_true(lambda: self.api("GET", f"{dag}/dagRuns/tables-{day}")["state"] == "success", 300)
+
 
 def await_true(is_so: Callable[[], bool], seconds: float) -> None:
     """Return once it is so."""
@@ -151,12 +159,14 @@ def check_first_start(deployment: Deployment, day: str) -> None:
     assert published == {"127.0.0.1"}, published
     assert deployment.refuses("wrong")
     deployment.log_in(deployment.read()["ADMIN_PASSWORD"])
-    await_true(lambda: deployment.dags() == dict.fromkeys(DAGS, "usage"), 60)
-    say("both DAGs are there")
+    await_true(lambda: deployment.dags() == dict.fromkeys(BUNDLED, "usage"), 60)
+    say("the DAGs are there")
     deployment.archive_day(day)
     archived = deployment.compose("run", "--rm", "--no-TTY", "usage-archive", "ls", ARCHIVE)
     assert archived.count(day) == 7, archived
     say(f"archived {day}, all 7 streams; verified: {verify(deployment)}")
+    deployment.build_tables(day)
+    say("tables were built of it")
 
 
 def check_workers(deployment: Deployment, day: str, first_day: str, dags: Path) -> None:
@@ -165,7 +175,7 @@ def check_workers(deployment: Deployment, day: str, first_day: str, dags: Path) 
     deployment.change(COMPOSE_PROFILES="workers", AIRFLOW_EXECUTOR="CeleryExecutor", DAGS_FOLDER=dags)
     deployment.compose("up", "--detach", "--wait", "--wait-timeout=600", "--no-build")
     deployment.log_in(deployment.read()["ADMIN_PASSWORD"])
-    await_true(lambda: deployment.dags() == dict.fromkeys(DAGS, "usage") | {"my_own": "dags-folder"}, 90)
+    await_true(lambda: deployment.dags() == dict.fromkeys(BUNDLED, "usage") | {"my_own": "dags-folder"}, 90)
     worker = deployment.compose("exec", "--no-TTY", "worker", "hostname").strip()
     hosts = deployment.archive_day(day)
     assert set(hosts) == {worker}, f"{hosts} are not the worker, {worker}"
