@@ -339,6 +339,7 @@ def test_a_record_on_two_pages_with_other_figures_has_moved_unless_it_stays_so()
 
 
 def test_conflicts_are_told_once_with_their_number(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level("WARNING", logger="airflow_usage_provider")
     pages = {1: Page(records("aa") + records("a", 2), 2), 2: Page(records("b") + records("a", 3), None)}
     _, facts = read(open_listing(Vendor(pages).fetch, first=1))
     assert (facts.rows, facts.conflicts) == (5, 3)

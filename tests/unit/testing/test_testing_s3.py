@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from botocore.config import Config
 from botocore.exceptions import ClientError
 
 from airflow_usage_provider.testing.s3 import Identity, S3Server, find_weed
@@ -54,4 +55,6 @@ def test_objects_survive_a_kill(server: S3Server) -> None:
     server.kill()
     server.start()
     assert server.endpoint_url == endpoint_url
-    assert server.client().get_object(Bucket=server.bucket, Key="kept")["Body"].read() == b"kept"
+    patient = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 10})
+    kept = server.client(config=patient).get_object(Bucket=server.bucket, Key="kept")  # a moment after it answers
+    assert kept["Body"].read() == b"kept"
