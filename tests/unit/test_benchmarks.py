@@ -91,6 +91,7 @@ def test_a_run_tells_time_and_memory_of_the_whole_process_tree():
         run([sys.executable, "-c", "raise SystemExit('no such thing')"], {})
 
 
+@pytest.mark.slow
 def test_a_busy_machine_is_told_from_an_idle_one():
     spin = [subprocess.Popen([sys.executable, "-c", "while True: pass"]) for _ in range(os.cpu_count() or 1)]
     try:

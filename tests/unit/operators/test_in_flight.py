@@ -1,5 +1,6 @@
 from __future__ import annotations
 
+import os
 import signal
 import threading
 from contextvars import ContextVar
@@ -75,7 +76,7 @@ def test_ctrl_c_reaches_the_one_who_waits_and_stops_the_calls():
 
     def call(item):
         if begun.wait() == 0:
-            signal.raise_signal(signal.SIGINT)  # Python handles it in the main thread
+            os.kill(os.getpid(), signal.SIGINT)  # goes to the main thread, which waits
         stopped.wait(30)
 
     handler = signal.signal(signal.SIGINT, signal.default_int_handler)  # another test may have set its own

@@ -56,7 +56,7 @@ class Client:
         self.slept.append(seconds)
         for thread in threading.enumerate():  # what was asked ahead is asked by now
             if thread.name.startswith("page_"):
-                thread.join(10)
+                thread.join(0.1)  # it does not end before its listing does
 
 
 class Vendor:

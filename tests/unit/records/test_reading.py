@@ -194,6 +194,7 @@ def test_digests_are_long_and_another_process_has_others() -> None:
     assert len(digests.digest(b"a")) == 16
 
 
+@pytest.mark.slow
 def test_the_memory_of_a_reading_is_some_tens_of_bytes_a_record() -> None:
     import tracemalloc
 

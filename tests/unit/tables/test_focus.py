@@ -106,6 +106,7 @@ money = st.decimals(min_value=-(10**9), max_value=10**9, allow_nan=False, allow_
 figures = st.one_of(money, st.floats(min_value=0, max_value=1e9).map(lambda value: Decimal(repr(value))))
 
 
+@pytest.mark.slow
 @settings(max_examples=40, deadline=None)
 @given(costs=st.lists(figures, min_size=1, max_size=8), scale=st.sampled_from(["1", "0.01", "1E-6"]))
 def test_r3_money_is_conserved_to_the_last_digit(costs: list[Decimal], scale: str) -> None:

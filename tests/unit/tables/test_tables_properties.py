@@ -9,6 +9,7 @@ from datetime import UTC, date, datetime, timedelta
 from decimal import Decimal
 from pathlib import Path
 
+import pytest
 from folders import FolderArchive
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -39,6 +40,7 @@ def write_csv(answer: list[tuple[str, ...]], newline: str) -> bytes:
     return out.getvalue().encode()
 
 
+@pytest.mark.slow
 @settings(max_examples=60)
 @given(st.lists(rows, min_size=1, max_size=3), newlines)
 def test_every_value_and_every_total_equals_raws(answers, newline):
@@ -64,6 +66,7 @@ def test_every_value_and_every_total_equals_raws(answers, newline):
 answers_of_a_day = st.lists(st.sampled_from([b"", b"a,1,1\n", b"b,2,2\nc,3,3\n", b"d,4,4\n"]), min_size=1, max_size=6)
 
 
+@pytest.mark.slow
 @settings(max_examples=30)
 @given(st.lists(answers_of_a_day, min_size=1, max_size=2), st.lists(st.integers(0, 20), min_size=10, max_size=10))
 def test_history_as_of_any_time_is_what_a_rebuild_as_of_that_time_has(days, hours):
