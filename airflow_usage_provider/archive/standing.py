@@ -47,11 +47,6 @@ class Standing:
         ids = (folder.removeprefix("snapshot=") for folder in folders if folder.startswith("snapshot="))
         return max((snapshot_id for snapshot_id in ids if read_snapshot_time(snapshot_id)), default=None)
 
-    @property
-    def newest_key(self) -> str | None:
-        """Key of its manifest."""
-        return self.manifest_key(self.newest) if self.newest else None
-
     def manifest_key(self, snapshot_id: str) -> str:
         """Key of a snapshot's manifest."""
         return f"{self.prefix}snapshot={snapshot_id}/{MANIFEST_NAME}"
