@@ -96,10 +96,12 @@ class TableFile:
         if table is None or not rows:
             return
         for start in range(0, rows, self._group_rows):
-            # Where chunks end decides where pages do: each group is one chunk, whatever portions its rows came in.
-            group = table.slice(start, min(self._group_rows, rows - start)).combine_chunks()
-            self._stage.submit(self._writer.write_table, group, self._group_rows)
+            self._stage.submit(self._write_group, table.slice(start, min(self._group_rows, rows - start)))
         self._waiting, self._waiting_rows = [table.slice(rows)], self._waiting_rows - rows
+
+    def _write_group(self, group: Any) -> None:
+        # Where chunks end decides where pages do: each group is one chunk, whatever portions its rows came in.
+        self._writer.write_table(group.combine_chunks(), self._group_rows)
 
 
 def to_footer(value: Any) -> str:
