@@ -19,7 +19,6 @@ _CELL = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
 _FIRST_RECORD = re.compile(rb"[\r\n]*+" + _CELL + rb"(?:," + _CELL + rb")*+(?:\n|\r\n|\r(?=[^\n]))")
 _BOM = b"\xef\xbb\xbf"
 _MAX_HEADER_BYTES = 1024 * 1024
-_BLOCK = 512 * 1024
 _QUOTE, _COMMA, _CR, _LF = b'",\r\n'
 
 
@@ -38,11 +37,15 @@ class CsvRecordCounter:
     last record ends with a line end.
     """
 
+    _block = 512 * 1024  # bytes that are counted at once
+    _least = 4096  # bytes that are worth it
+
     def __init__(self) -> None:
         self.rows = 0
         self.columns: tuple[str, ...] = ()
         self.is_terminated = True
         self._head: bytes | None = b""
+        self._rest = b""  # what begins with a record and was too short to be worth counting
         self._state = _State.FIELD_START
         self._commas = 0
         self._is_blank = True
@@ -59,16 +62,25 @@ class CsvRecordCounter:
         if view:
             self.is_terminated = view[-1] in (_LF, _CR)
         while view:
-            block = view[:_BLOCK]
-            if not self._is_between_records():
-                end = self._scan_to_record_end(bytes(block))
-            elif counted := count_records(block, len(self.columns)):
-                rows, end = counted
-                self.rows += rows
-            else:
-                end = len(block)
-                self._scan(bytes(block))
-            view = view[end:]
+            rest, block = self._rest, view[: self._block]
+            if rest:
+                block = memoryview(b"".join((rest, block)))
+            if len(block) < self._least and self._is_between_records():
+                self._rest = bytes(block)
+                return
+            end = self._count(block)
+            self._rest, view = rest[end:], view[max(end - len(rest), 0) :]
+
+    def _count(self, block: memoryview) -> int:
+        """Count the records of a block; return where to go on."""
+        if not self._is_between_records():
+            return self._scan_to_record_end(bytes(block))
+        if counted := count_records(block, len(self.columns)):
+            rows, end = counted
+            self.rows += rows
+            return end
+        self._scan(bytes(block))
+        return len(block)
 
     def finish(self) -> None:
         """
@@ -81,6 +93,7 @@ class CsvRecordCounter:
             if self._find_record_end(self._head + b"\n") is None and self._head.removeprefix(_BOM).strip(b"\r\n"):
                 raise IncompleteSnapshotError("The CSV ends within a quoted cell of its header")
             self._take_head(self._head, len(self._head))
+        self._scan(self._rest)
         if self._state is _State.QUOTED:
             raise IncompleteSnapshotError("The CSV ends within a quoted cell")
         if not self._is_blank:
