@@ -151,6 +151,8 @@ def _check_status(exchange: Exchange, *, is_probe: bool) -> None:
     is_partial = status == 206 or "Content-Range" in exchange.headers
     if status in {200, 203} and not is_partial:
         return
+    if is_probe:
+        exchange.read_error()  # so that the next poll finds the connection open
     exchange.close()
     if status in {200, 203, 206}:
         raise error(IncompleteSnapshotError, "The download's host sends a part of the file", next_step="Try again.")

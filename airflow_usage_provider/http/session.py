@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
+from urllib.parse import urlsplit
 
 import requests
 from requests.utils import resolve_proxies
@@ -44,7 +45,8 @@ class Session:
     Kept connections to any hosts, and what goes with every request.
 
     requests' own session is left out: it reads .netrc and the bodies of redirects, keeps cookies, and costs a fifth
-    of a request, which counts where thousands of sensors wait. Its rules for proxies and CAs of the environment hold.
+    of a request, which counts where thousands of sensors wait. Its rules for proxies and CAs of the environment hold;
+    the environment is read once for each host, which is a third of a request.
 
     :param ca_bundle: path of a PEM file with the CAs to trust, before those of the environment.
     """
@@ -52,6 +54,7 @@ class Session:
     def __init__(self, *, ca_bundle: str | None = None) -> None:
         self._adapter = WatchedAdapter()
         self._ca_bundle = ca_bundle
+        self._proxies: dict[str, dict[str, str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -79,8 +82,15 @@ class Session:
             stream=True,
             timeout=timeout,
             verify=self._ca_bundle or next(filter(None, environment), True),
-            proxies=resolve_proxies(prepared, {}),
+            proxies=self._find_proxies(prepared),
         )
+
+    def _find_proxies(self, prepared: requests.PreparedRequest) -> dict[str, str]:
+        parts = urlsplit(prepared.url or "")
+        origin = f"{parts.scheme}://{parts.netloc}"
+        if origin not in self._proxies:
+            self._proxies[origin] = resolve_proxies(prepared, {})
+        return self._proxies[origin]
 
     def close(self) -> None:
         """Close the kept connections."""
