@@ -106,6 +106,15 @@ def test_a_probe_does_not_read_a_body_that_ignores_the_range(
     assert time.monotonic() - begun < 1
 
 
+def test_a_url_that_does_not_serve_yet_keeps_its_connection_for_the_next_poll(downloader: Maker, peer: Any) -> None:
+    server = peer([b"HTTP/1.1 404 Not Found\r\nContent-Length: 4\r\n\r\ngone"])
+    polls = downloader()
+    for _ in range(3):
+        with pytest.raises(DownloadExpiredError):
+            polls.probe(SignedUrl(server.url), stream="users")
+    assert [connection for connection, _ in server.requests] == [1, 1, 1]
+
+
 @pytest.mark.parametrize(
     ("status", "kind"),
     [
