@@ -20,7 +20,7 @@ from urllib.parse import quote
 from benchmarks.wire import Connection, Limits, serve
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 BUCKET = "archive"
 STREAMS = ("agents", "api_keys", "assistants", "models", "projects", "users", "workflows")
@@ -32,14 +32,26 @@ PAGE = 1000
 
 @dataclass(frozen=True)
 class Names(Sequence[str]):
-    """Every name of an archive in order, by number."""
+    """
+    Every name of an archive in order, by number.
+
+    :param files: of each day: how many days after its first snapshot, and the name.
+    :param beside: names that come behind those of the archive.
+    """
 
     accounts: int = 100
     days: int = 1095
     first: date = date(2023, 11, 1)
+    streams: tuple[str, ...] = STREAMS
+    files: tuple[tuple[int, str], ...] = FILES
+    beside: tuple[str, ...] = ()
 
     def __len__(self) -> int:
-        return self.accounts * len(STREAMS) * self.days * len(FILES)
+        return self._own + len(self.beside)
+
+    @property
+    def _own(self) -> int:
+        return self.accounts * len(self.streams) * self.days * len(self.files)
 
     @overload
     def __getitem__(self, number: int) -> str: ...
@@ -48,17 +60,15 @@ class Names(Sequence[str]):
     def __getitem__(self, number: int | slice) -> str | list[str]:
         if isinstance(number, slice):
             return [self[each] for each in range(*number.indices(len(self)))]
-        if number >= len(self):
-            raise IndexError(number)
-        rest, file = divmod(number, len(FILES))
+        if number >= self._own:
+            return self.beside[number - self._own]
+        rest, file = divmod(number, len(self.files))
         rest, day = divmod(rest, self.days)
-        account, stream = divmod(rest, len(STREAMS))
-        snapshot, name = FILES[file]
+        account, stream = divmod(rest, len(self.streams))
+        snapshot, name = self.files[file]
         usage_date = self.first + timedelta(days=day)
-        place = f"raw/vendor=langdock/account=team{account:04d}/stream={STREAMS[stream]}/usage_date={usage_date}"
-        begun = usage_date + timedelta(days=snapshot + 1)
-        suffix = blake2b(f"{place}{snapshot}".encode(), digest_size=4).hexdigest()
-        return f"{place}/snapshot={begun:%Y%m%d}T020000Z-{suffix}/{name}"
+        place = f"raw/vendor=langdock/account=team{account:04d}/stream={self.streams[stream]}/usage_date={usage_date}"
+        return f"{place}/snapshot={name_snapshot(place, usage_date, snapshot)}/{name}"
 
     def behind(self, prefix: str, after: str, delimiter: str) -> Iterator[tuple[str, bool]]:
         """Yield what a listing shows behind a name: names, and common prefixes, which are skipped as a whole."""
@@ -75,7 +85,14 @@ class Names(Sequence[str]):
                 number += 1
 
 
+def name_snapshot(place: str, usage_date: date, days: int) -> str:
+    """Return the id of a snapshot of a day, so many days after the first."""
+    suffix = blake2b(f"{place}{days}".encode(), digest_size=4).hexdigest()
+    return f"{usage_date + timedelta(days=days + 1):%Y%m%d}T020000Z-{suffix}"
+
+
 NAMES = Names()
+SIZE, ETAG = 1800, '"d41d8cd98f00b204e9800998ecf8427e"'  # as listings have them
 REQUESTS: Counter[str] = Counter()
 
 
@@ -96,8 +113,8 @@ def handle(connection: Connection) -> None:
             connection.answer(404, b"<Error><Code>NoSuchKey</Code></Error>")
 
 
-def list_objects(names: Names, query: Mapping[str, str]) -> bytes:
-    """Answer ``ListObjectsV2``."""
+def list_objects(names: Names, query: Mapping[str, str], size: Callable[[str], int] = lambda _: SIZE) -> bytes:
+    """Answer ``ListObjectsV2``; ``size`` tells the bytes of an object by its name."""
     prefix, delimiter = query.get("prefix", ""), query.get("delimiter", "")
     after = query.get("continuation-token") or query.get("start-after", "")
     found = list(islice(names.behind(prefix, after, delimiter), PAGE + 1))
@@ -113,7 +130,7 @@ def list_objects(names: Names, query: Mapping[str, str]) -> bytes:
         else:
             lines.append(
                 f"<Contents><Key>{quote(name)}</Key><LastModified>2026-11-01T02:00:00.000Z</LastModified>"
-                '<ETag>"d41d8cd98f00b204e9800998ecf8427e"</ETag><Size>1800</Size>'
+                f"<ETag>{ETAG}</ETag><Size>{size(name)}</Size>"
                 "<StorageClass>STANDARD</StorageClass></Contents>"
             )
     return "".join([*lines, "</ListBucketResult>"]).encode()
@@ -125,7 +142,7 @@ def make_manifest(key: str) -> bytes:
     begun = datetime.fromisoformat(names["snapshot"].partition("-")[0])
     number = (begun.date() - date.fromisoformat(names["usage_date"])).days
     part = key.replace("_manifest.json", "part-00000.csv.gz")
-    entry = {"key": part, "bytes": 1800, "sha256": "0" * 64, "raw_bytes": 9000, "raw_sha256": "0" * 64, "rows": 40}
+    entry = {"key": part, "bytes": SIZE, "sha256": "0" * 64, "raw_bytes": 9000, "raw_sha256": "0" * 64, "rows": 40}
     window = {"start": f"{names['usage_date']}T00:00:00+00:00", "end": "", "timezone": "UTC"}
     document = {
         "manifest_version": 1, "vendor": "langdock", "account": names["account"], "stream": names["stream"],
