@@ -126,6 +126,9 @@ def _count_bits(words: NDArray[Any]) -> NDArray[Any]:
     """Return how many bits of each word are set."""
     import numpy as np
 
+    bits: NDArray[Any]
     if hasattr(np, "bitwise_count"):  # numpy 2
-        return np.bitwise_count(words)
-    return np.unpackbits(words.view(np.uint8)).reshape(-1, 64).sum(axis=1, dtype=np.int64)
+        bits = np.bitwise_count(words)
+    else:
+        bits = np.unpackbits(words.view(np.uint8)).reshape(-1, 64).sum(axis=1, dtype=np.int64)
+    return bits
