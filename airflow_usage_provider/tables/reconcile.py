@@ -18,7 +18,7 @@ from airflow_usage_provider.schema import parse_value
 from airflow_usage_provider.tables.charges import EXACT, choose_pots, iter_charges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from airflow_usage_provider.archive.objects import Objects
     from airflow_usage_provider.tables.charges import PotDay, View
@@ -88,12 +88,15 @@ def measure(objects: Objects, view: View) -> Measured:
     return Measured(rows, costs, requests if "requests" in view.schema.roles else None)
 
 
-def reconcile(objects: Objects, views: Sequence[View], days: Sequence[date]) -> Iterator[Line]:
+def reconcile(
+    objects: Objects, views: Sequence[View], days: Sequence[date], *, skip: Collection[str] = ()
+) -> Iterator[Line]:
     """
     Yield every pair of figures of a month that must be equal, also those that are.
 
     :param views: of that month, as ``read_views`` returns them.
     :param days: those that must be there.
+    :param skip: those of :data:`KINDS` that are not compared.
     """
     pots = choose_pots(views)
     measured: dict[int, Measured] = {}
@@ -103,18 +106,19 @@ def reconcile(objects: Objects, views: Sequence[View], days: Sequence[date]) -> 
             measured[id(view)] = measure(objects, view)
         return measured[id(view)]
 
-    for pot in pots:
+    for pot in pots if "views" not in skip else ():
         for other in pot.views[1:]:
             subject = f"{pot.vendor}/{pot.account} {pot.pot} {pot.usage_date}"
             streams = (pot.finest.day.series.stream, other.day.series.stream)
             yield from _compare("views", subject, streams, figures(pot.finest), figures(other))
-    for view in views:
+    for view in views if "vendor totals" not in skip else ():
         if "cost" in view.schema.roles:
             yield from _compare_totals(view, lambda view=view: figures(view))
-    for view in views:
+    for view in views if "longer listings" not in skip else ():
         if "cost" in view.schema.roles and not view.pot:
             yield from _compare_longer(view, pots, figures)
-    yield from _find_missing(pots, days)
+    if "missing days" not in skip:
+        yield from _find_missing(pots, days)
 
 
 def _compare(

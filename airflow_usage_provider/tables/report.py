@@ -19,7 +19,7 @@ from airflow_usage_provider.tables.figures import cover, find_revised, gather, t
 from airflow_usage_provider.tables.reconcile import expected_days, reconcile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from airflow_usage_provider.archive.objects import Objects
@@ -55,6 +55,7 @@ class MonthReport:
     days: Sequence[date]
     states: Mapping[str, Sequence[str]]
     lines: Sequence[Line]
+    skipped: Sequence[str]
     tolerance: Decimal
     since: datetime | None
     revised: Sequence[Revised] | None
@@ -71,11 +72,13 @@ def gather_report(
     as_of: datetime | None = None,
     since: datetime | None = None,
     tolerance: Decimal = Decimal(0),
+    skip: Collection[str] = (),
 ) -> MonthReport:
     """
     Read everything a month's page shows.
 
     :param since: tell what has changed since then: the time of the last close.
+    :param skip: comparisons that are left out, which the page says.
     :raises ConfigurationError: the month has no charges, or two lines of the owners file claim one.
     """
     views = read_views(objects, month, as_of=as_of)
@@ -95,7 +98,8 @@ def gather_report(
         before=total_before(objects, month, as_of),
         days=days,
         states=cover(_daily(views), days),
-        lines=list(reconcile(objects, views, expected_days(month.first, month.last, as_of or now))),
+        lines=list(reconcile(objects, views, expected_days(month.first, month.last, as_of or now), skip=skip)),
+        skipped=sorted(skip),
         tolerance=tolerance,
         since=since,
         revised=find_revised(objects, then, pots) if since else None,
@@ -213,6 +217,8 @@ def _revisions(report: MonthReport) -> str:
 
 def _reconciliation(report: MonthReport) -> Iterable[str]:
     odd = [line for line in report.lines if line.difference]
+    if report.skipped:
+        yield page.paragraph(f"Not compared, as asked: {', '.join(report.skipped)}.")
     yield page.paragraph(f"{len(report.lines) - len(odd):,} of {len(report.lines):,} comparisons are equal.")
     if odd:
         rows = [
