@@ -182,6 +182,11 @@ def get_provider_info() -> dict[str, Any]:
                     "settle_hours": _option(
                         "Hours to wait after the end of the usage date, so that late figures are in.", "6", "6", "float"
                     ),
+                    "s3_extra_args": _option(
+                        "JSON object: arguments of boto3's put_object for every snapshot, such as SSE-KMS or tags.",
+                        "",
+                        '{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/llm-usage"}',
+                    ),
                     "tables_url": _option(
                         "Where tables made from the archive go. Default: tables below archive_url.",
                         "",
