@@ -78,6 +78,7 @@ def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata, valid against Airflow's ``provider_info`` and ``provider.yaml`` schemas."""
     names = ["Keywords AI", "Langdock"]
     modules = ["keywordsai", "langdock"]
+    shared = {"operators": ["snapshot", "tables", "alerts"], "hooks": ["base"]}
     return {
         "package-name": "airflow-usage-provider",
         "name": "LLM usage",
@@ -99,10 +100,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         **{
             kind: [
-                {"integration-name": name, "python-modules": [f"airflow_usage_provider.{kind}.{module}"]}
+                {
+                    "integration-name": name,
+                    "python-modules": [f"airflow_usage_provider.{kind}.{each}" for each in (module, *others)],
+                }
                 for name, module in zip(names, modules, strict=True)
             ]
-            for kind in ("operators", "hooks")
+            for kind, others in shared.items()
         },
         "sensors": [
             {"integration-name": "Langdock", "python-modules": ["airflow_usage_provider.sensors.langdock"]},
