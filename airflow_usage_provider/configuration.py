@@ -6,6 +6,7 @@ refused.
 
 from __future__ import annotations
 
+import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any
@@ -17,6 +18,8 @@ if TYPE_CHECKING:
     from collections.abc import Mapping
 
 SECTION = "usage_provider"
+#: Names that begin so are keys among the arguments of S3, and what gives them away.
+CUSTOMER_KEY = "SSECustomerKey"
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,6 +89,28 @@ class Options:
         if number != int(number):
             raise ConfigurationError(f"{self.describe(name)} is {number:g}", next_step="Set a whole number.")
         return int(number)
+
+    def read_s3_extra_args(self) -> dict[str, Any]:
+        """
+        Return the arguments for every object of the archive; none if they are not set.
+
+        :raises ConfigurationError: they are no JSON object, or hold a key, which would be shown wherever a run is.
+        """
+        text, next_step = self.find("s3_extra_args"), 'Set one, such as {"ServerSideEncryption": "aws:kms"}.'
+        try:
+            found = json.loads(text) if text else {}
+        except ValueError as error:
+            raise ConfigurationError(
+                f"{self.describe('s3_extra_args')} is no JSON object: {error}", next_step=next_step
+            ) from None
+        if not isinstance(found, dict):
+            raise ConfigurationError(f"{self.describe('s3_extra_args')} is no JSON object", next_step=next_step)
+        if secret := [name for name in found if name.startswith(CUSTOMER_KEY)]:
+            raise ConfigurationError(
+                f"{self.describe('s3_extra_args')} holds {secret[0]}, which is a secret",
+                next_step="Let S3 or KMS keep the key, or give it to the operator in a DAG of your own.",
+            )
+        return found
 
     def describe(self, name: str) -> str:
         """Name an option as messages do."""

@@ -60,7 +60,7 @@ def daily_dag(
     :param operator: archives one stream of one account.
     :param section: of ``airflow.cfg``: its ``conn_ids`` (default: the hook's default id), ``streams`` and ``pool``, and
         where they are not to be those of ``[usage_provider]``: ``archive_url``, ``aws_conn_id``, ``timezone``,
-        ``lookback_days``, ``settle_hours``.
+        ``lookback_days``, ``settle_hours``, ``s3_extra_args``.
     :param streams: what is archived where the section names none, each ``stream`` or ``stream:group_by``; nothing, if
         the operator has no ``stream``.
     :param sensor: waits before an archiving task, with its connection, stream and day.
@@ -163,12 +163,24 @@ def _archive_accounts(
 
     @task_group(group_id=group_id)
     def archive_account(
-        archive_url: str, aws_conn_id: str, usage_date: str, timezone: str, lookback_days: int, conn_id: str
+        archive_url: str,
+        aws_conn_id: str,
+        usage_date: str,
+        timezone: str,
+        lookback_days: int,
+        s3_extra_args: dict[str, Any],
+        conn_id: str,
     ) -> None:
         day: dict[str, Any] = {"usage_date": usage_date, "timezone": timezone}
         if conn_name:  # Airflow 3.0 renders the task of ``ti``, and not ``task`` itself
             day |= {conn_name: conn_id, "map_index_template": f"{{{{ ti.task.{conn_name} }}}}"}
-        archive = make_archive(archive_url=archive_url, aws_conn_id=aws_conn_id, lookback_days=lookback_days, **day)
+        archive = make_archive(
+            archive_url=archive_url,
+            aws_conn_id=aws_conn_id,
+            lookback_days=lookback_days,
+            s3_extra_args=make_archive.keywords.get("s3_extra_args", s3_extra_args),
+            **day,
+        )
         if make_sensor:
             make_sensor(**day) >> archive
         made.append(archive)
@@ -223,6 +235,7 @@ def plan_accounts(
         "usage_date": window.usage_date.isoformat(),
         "timezone": window.timezone,
         "lookback_days": options.read_count("lookback_days"),
+        "s3_extra_args": options.read_s3_extra_args(),
     }
     _, default = _find_conn_id(operator) or ("", f"{operator.vendor}_default")
     return [{**common, "conn_id": conn_id} for conn_id in options.read_list("conn_ids", default)]

@@ -78,6 +78,7 @@ def get_provider_info() -> dict[str, Any]:
     """Return the provider's metadata, valid against Airflow's ``provider_info`` and ``provider.yaml`` schemas."""
     names = ["Keywords AI", "Langdock"]
     modules = ["keywordsai", "langdock"]
+    shared = {"operators": ["snapshot", "tables", "alerts"], "hooks": ["base"]}
     return {
         "package-name": "airflow-usage-provider",
         "name": "LLM usage",
@@ -99,10 +100,13 @@ def get_provider_info() -> dict[str, Any]:
         ],
         **{
             kind: [
-                {"integration-name": name, "python-modules": [f"airflow_usage_provider.{kind}.{module}"]}
+                {
+                    "integration-name": name,
+                    "python-modules": [f"airflow_usage_provider.{kind}.{each}" for each in (module, *others)],
+                }
                 for name, module in zip(names, modules, strict=True)
             ]
-            for kind in ("operators", "hooks")
+            for kind, others in shared.items()
         },
         "sensors": [
             {"integration-name": "Langdock", "python-modules": ["airflow_usage_provider.sensors.langdock"]},
@@ -181,6 +185,11 @@ def get_provider_info() -> dict[str, Any]:
                     ),
                     "settle_hours": _option(
                         "Hours to wait after the end of the usage date, so that late figures are in.", "6", "6", "float"
+                    ),
+                    "s3_extra_args": _option(
+                        "JSON object: arguments of boto3's put_object for every snapshot, such as SSE-KMS or tags.",
+                        "",
+                        '{"ServerSideEncryption": "aws:kms", "SSEKMSKeyId": "alias/llm-usage"}',
                     ),
                     "tables_url": _option(
                         "Where tables made from the archive go. Default: tables below archive_url.",

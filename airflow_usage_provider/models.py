@@ -84,8 +84,8 @@ class StreamFacts:
     :param vendor_rows: records the vendor said there are; None where its word proves nothing.
     :param pages: response bodies the records came in.
     :param duplicates: records left out because the same bytes came on an earlier page.
-    :param conflicts: records whose identity an earlier one has, with other bytes or on the same page; they are archived
-        all the same.
+    :param conflicts: records whose identity an earlier one has, with other bytes, or on the same page even with
+        the same ones; they are archived all the same.
     :param end: how the end of a listing was known, such as ``said, totals``; None where the answer was no listing.
     :param columns: names in order of first appearance.
     :param envelope: what surrounded the records; decimals as strings.

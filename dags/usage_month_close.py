@@ -8,7 +8,8 @@ one page below closes/ of the archive.
 - **Before it is switched on:** archive_url of [usage_provider], and pyarrow on the workers:
   airflow-usage-provider[tables]. With owners_url, the report says who pays.
 - **A month that is not whole or does not agree** fails the task that says so, and is not sealed.
-- **By hand:** trigger it with the param month, such as 2026-10; with partial, days may be missing.
+- **By hand:** trigger it with the param month, such as 2026-10; with partial, days may be missing;
+  with skip, comparisons are left out, and the close says which.
 - **Closing again** writes another close, which tells what changed since the last one; none is ever replaced.
 """
 
@@ -25,6 +26,7 @@ from airflow_usage_provider.configuration import Options
 from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.operators.close import ALIAS
 from airflow_usage_provider.operators.tables import UsageTablesOperator
+from airflow_usage_provider.tables.reconcile import KINDS
 
 _CLOSE_DAY = Options().find("close_day")
 _DAY = _CLOSE_DAY if _CLOSE_DAY.isdigit() and 1 <= int(_CLOSE_DAY) <= 28 else "10"
@@ -55,6 +57,13 @@ with DAG(
             default=False, type="boolean", description="Close it although days are missing or not yet final."
         ),
         "tolerance": Param("0", type="string", description="Money that two figures may differ by."),
+        "skip": Param(
+            [],
+            type="array",
+            items={"enum": list(KINDS)},
+            examples=list(KINDS),
+            description="Do not compare these, as usage-archive reconcile --skip.",
+        ),
     },
     tags=["usage", "close"],
 ) as dag:

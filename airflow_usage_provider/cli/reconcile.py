@@ -48,9 +48,7 @@ def run(objects: Objects, options: argparse.Namespace) -> int:
         )
     days = expected_days(month.first, month.last, options.as_of or datetime.now(UTC))
     compared = findings = 0
-    for line in reconcile(objects, views, days):
-        if line.kind in options.skip:
-            continue
+    for line in reconcile(objects, views, days, skip=options.skip):
         compared += 1
         is_beyond = line.is_beyond(options.tolerance)
         findings += is_beyond

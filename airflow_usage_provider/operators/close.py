@@ -51,6 +51,7 @@ def plan_close(context: Mapping[str, Any]) -> dict[str, Any]:
         "as_of": now.isoformat(),
         "partial": bool(params.get("partial")),
         "tolerance": str(params.get("tolerance") or "0"),
+        "skip": list(params.get("skip") or ()),
         "archive_url": read_option("archive_url"),
         "tables_url": read_tables_url(),
         "owners_url": read_owners_url(),
@@ -61,7 +62,14 @@ def plan_close(context: Mapping[str, Any]) -> dict[str, Any]:
 def verify_month(plan: Mapping[str, Any]) -> int:
     """Prove the month whole and its figures in agreement; nothing is written before that."""
     with _opened(plan) as (objects, month, as_of):
-        lines = check_month(objects, month, as_of=as_of, tolerance=Decimal(plan["tolerance"]), partial=plan["partial"])
+        lines = check_month(
+            objects,
+            month,
+            as_of=as_of,
+            tolerance=Decimal(plan["tolerance"]),
+            partial=plan["partial"],
+            skip=plan["skip"],
+        )
     return len(lines)
 
 
@@ -107,6 +115,7 @@ def write_report(plan: Mapping[str, Any], sealed: Mapping[str, Any], context: Ma
             owners=read_owners(objects, plan["owners_url"]) if plan["owners_url"] else Owners(),
             sealed=Sealed(**sealed),
             tolerance=Decimal(plan["tolerance"]),
+            skip=plan["skip"],
         )
         told = {"month": str(month), "totals": json.dumps(close["totals"]), "root": close["root"]}
         told |= {"report": objects.uri(f"{folder}/report.html"), "difference": json.dumps(close["difference"])}

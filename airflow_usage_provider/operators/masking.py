@@ -7,8 +7,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from airflow_usage_provider.compat import mask_secret
-
-_SECRET = "SSECustomerKey"  # noqa: S105 - and SSECustomerKeyMD5, from which nobody needs to learn either
+from airflow_usage_provider.configuration import CUSTOMER_KEY
 
 
 def mask_customer_keys(extra_args: Any) -> None:
@@ -20,7 +19,7 @@ def mask_customer_keys(extra_args: Any) -> None:
     if not isinstance(extra_args, Mapping):
         return
     for name, value in extra_args.items():
-        if not str(name).startswith(_SECRET) or not isinstance(value, str | bytes) or not value:
+        if not str(name).startswith(CUSTOMER_KEY) or not isinstance(value, str | bytes) or not value:
             continue
         raw = value.encode() if isinstance(value, str) else value
         shown = value if isinstance(value, str) else repr(value)[2:-1]

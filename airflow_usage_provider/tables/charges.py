@@ -169,15 +169,22 @@ def iter_records(objects: Objects, view: View) -> Iterator[Mapping[str, Any]]:
         )
 
 
-def iter_charges(objects: Objects, view: View) -> Iterator[Charge]:
+def iter_charges(objects: Objects, view: View, unpriced: list[int] | None = None) -> Iterator[Charge]:
     """
     Yield every row of a view as money.
 
-    :raises UnreadableValueError: its cost or currency cannot be read; nothing is guessed.
+    :param unpriced: takes the numbers of the rows without a cost, counted from 1, which are then not yielded.
+    :raises UnreadableValueError: a cost or a currency cannot be read, or is not there and ``unpriced`` is not given;
+        nothing is guessed.
     """
     reader = _Reader(view)
     for number, record in enumerate(iter_records(objects, view), 1):
-        yield reader.read(number, record)
+        if charge := reader.read(number, record):
+            yield charge
+        elif unpriced is None:
+            raise reader.refuse_unpriced(number)
+        else:
+            unpriced.append(number)
 
 
 def add_up(charges: Iterable[Charge]) -> dict[str, Decimal]:
@@ -196,12 +203,14 @@ class _Reader:
         self._roles = view.schema.roles
         self._scale = view.schema.cost_scale
 
-    def read(self, number: int, record: Mapping[str, Any]) -> Charge:
-        """Read one record."""
+    def read(self, number: int, record: Mapping[str, Any]) -> Charge | None:
+        """Read one record; None if it has no cost."""
+        if (cost := self._money(number, record)) is None:
+            return None
         counts = {role: self._count(record, role) for role in COUNT_ROLES if role in self._roles}
         return Charge(
             view=self._view,
-            cost=EXACT.multiply(self._money(number, record), self._scale),
+            cost=EXACT.multiply(cost, self._scale),
             currency=self._currency(number, record),
             principal=self._text(record, "principal"),
             principal_kind=self._roles.get("principal_kind"),
@@ -210,18 +219,19 @@ class _Reader:
             counts={role: count for role, count in counts.items() if count is not None},
         )
 
-    def _money(self, number: int, record: Mapping[str, Any]) -> Decimal:
+    def refuse_unpriced(self, number: int) -> UnreadableValueError:
+        """Return the error of a record that has no cost."""
+        return self._unreadable(number, self._roles["cost"], "there is no cost, although the rows are charges")
+
+    def _money(self, number: int, record: Mapping[str, Any]) -> Decimal | None:
         column = self._roles["cost"]
         value = value_at(record, column)
         try:
-            money = parse_value("money", value)
+            return parse_value("money", value)  # type: ignore[no-any-return]
         except ValueError as error:
             raise self._unreadable(
                 number, column, f"{str(value)[:_SHOWN]!r} cannot be read as money: {error}"
             ) from None
-        if money is None:
-            raise self._unreadable(number, column, "there is no cost, although the rows are charges")
-        return Decimal(money)
 
     def _currency(self, number: int, record: Mapping[str, Any]) -> str:
         currency = self._roles["currency"]

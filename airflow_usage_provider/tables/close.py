@@ -26,7 +26,7 @@ from airflow_usage_provider.tables.reconcile import reconcile
 from airflow_usage_provider.tables.report import gather_report, render_report
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Collection, Mapping, Sequence
 
     from airflow_usage_provider.archive.objects import Objects
     from airflow_usage_provider.tables.layout import Month
@@ -48,12 +48,19 @@ class Sealed:
 
 
 def check_month(
-    objects: Objects, month: Month, *, as_of: datetime, tolerance: Decimal = Decimal(0), partial: bool = False
+    objects: Objects,
+    month: Month,
+    *,
+    as_of: datetime,
+    tolerance: Decimal = Decimal(0),
+    partial: bool = False,
+    skip: Collection[str] = (),
 ) -> list[Line]:
     """
     Prove that a month may be closed: every day of every pot is there and final, and its figures agree.
 
     :param partial: let days be missing or not yet final.
+    :param skip: comparisons that are left out.
     :return: everything that was compared.
     :raises UnreconciledError: it may not.
     """
@@ -61,7 +68,7 @@ def check_month(
     pots = choose_pots(views)
     problems = [] if pots else [f"nothing in the archive is a charge of {month}"]
     days = [month.first.replace(day=number) for number in range(1, month.last.day + 1)]
-    lines = list(reconcile(objects, views, [] if partial else days))
+    lines = list(reconcile(objects, views, [] if partial else days, skip=skip))
     problems += [str(line) for line in lines if line.is_beyond(tolerance)]
     if not partial:
         problems += [f"{pot.finest} is provisional" for pot in pots if not pot.finest.is_final]
@@ -132,6 +139,7 @@ def write_close(
     owners: Owners,
     sealed: Sealed,
     tolerance: Decimal = Decimal(0),
+    skip: Collection[str] = (),
 ) -> tuple[str, dict[str, Any]]:
     """
     Write the report of a month and what its close says of itself, and return the folder's name and the latter.
@@ -143,7 +151,9 @@ def write_close(
     closes = list_closes(objects, month)
     last = read_close(objects, closes[-1]) if closes else None
     since = datetime.fromisoformat(last["as_of"]) if last else None
-    report = gather_report(objects, month, owners=owners, now=as_of, as_of=as_of, since=since, tolerance=tolerance)
+    report = gather_report(
+        objects, month, owners=owners, now=as_of, as_of=as_of, since=since, tolerance=tolerance, skip=skip
+    )
     totals = {currency: total for (currency,), total in sorted(report.figures.totals.items())}
     folder = f"{CLOSES}{month}/{now.astimezone(UTC):{_SECOND}}-{sealed.root[:8]}"
     document = {
@@ -163,7 +173,7 @@ def write_close(
             }
             for each in report.revised or ()
         ],
-        "reconciliation": _count(report.lines, tolerance),
+        "reconciliation": {**_count(report.lines, tolerance), "skipped": sorted(skip)},
         "tool": {"name": "airflow-usage-provider", "version": __version__},
     }
     _create(objects, f"{folder}/report.html", render_report(report).encode())

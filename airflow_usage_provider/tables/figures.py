@@ -14,7 +14,7 @@ from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.owners import Owner, Owners
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Sequence
     from datetime import date, datetime
 
     from airflow_usage_provider.archive.objects import Objects
@@ -38,6 +38,7 @@ class Figures:
     :param days: by vendor, day as ``YYYY-MM-DD`` and currency.
     :param principals: by vendor, account, kind, id and currency; likewise ``models`` without kind.
     :param owners: by owner, cost center and currency; empty names for what nobody owns.
+    :param unpriced: how many rows have no cost, and are in no sum; by vendor, account, pot and day.
     """
 
     totals: Sums = field(default_factory=Sums)
@@ -46,6 +47,7 @@ class Figures:
     principals: Sums = field(default_factory=Sums)
     models: Sums = field(default_factory=Sums)
     owners: Sums = field(default_factory=Sums)
+    unpriced: dict[tuple[str, ...], int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,16 +60,18 @@ class Revised:
     after: Decimal
 
 
-def gather(objects: Objects, pots: Sequence[PotDay], owners: Owners) -> Figures:
+def gather(objects: Objects, pots: Sequence[PotDay], owners: Owners, *, is_strict: bool = True) -> Figures:
     """
     Add up the charges of a month.
 
+    :param is_strict: a row without a cost is an error; else it is counted in ``unpriced``.
     :raises ConfigurationError: two lines of the owners file claim one charge.
     :raises UnreadableValueError: a cost cannot be read.
     """
     figures = Figures()
     for pot in pots:
-        for charge in iter_charges(objects, pot.finest):
+        unpriced: list[int] = []
+        for charge in iter_charges(objects, pot.finest, None if is_strict else unpriced):
             cost, currency = charge.cost, charge.currency
             figures.totals.add((currency,), cost)
             figures.days.add((pot.vendor, pot.usage_date.isoformat(), currency), cost)
@@ -77,33 +81,31 @@ def gather(objects: Objects, pots: Sequence[PotDay], owners: Owners) -> Figures:
             figures.models.add((pot.vendor, pot.account, charge.model or "", currency), cost)
             owner = owners.find(charge) if owners else Owner()
             figures.owners.add((owner.name, owner.cost_center, currency), cost)
+        if unpriced:
+            figures.unpriced[pot.vendor, pot.account, pot.pot, pot.usage_date.isoformat()] = len(unpriced)
     return figures
 
 
-def total_before(objects: Objects, month: Month, as_of: datetime | None) -> Mapping[str, Decimal] | None:
-    """Return the totals of the month before, by currency; None if nothing of it is archived."""
+def gather_before(objects: Objects, month: Month, as_of: datetime | None) -> Figures | None:
+    """Return what the month before cost; None if nothing of it is archived."""
     before = Month.of(month.first - timedelta(days=1))
     try:
         pots = choose_pots(read_views(objects, before, as_of=as_of))
     except ConfigurationError:
         return None
-    totals = Sums()
-    for pot in pots:
-        for currency, cost in add_up(iter_charges(objects, pot.finest)).items():
-            totals.add((currency,), cost)
-    return {currency: total for (currency,), total in totals.items()} if pots else None
+    return gather(objects, pots, Owners(), is_strict=False) if pots else None
 
 
 def find_revised(objects: Objects, then: Sequence[PotDay], now: Sequence[PotDay]) -> list[Revised]:
-    """Return the days whose money is another now than it was, with both amounts."""
+    """Return the days whose money is another now than it was, with both amounts, without rows that have no cost."""
     earlier = {(pot.vendor, pot.account, pot.pot, pot.usage_date): pot for pot in then}
     revised = []
     for pot in now:
         old = earlier.get((pot.vendor, pot.account, pot.pot, pot.usage_date))
         if old and old.finest.manifest.snapshot_id == pot.finest.manifest.snapshot_id:
             continue
-        before = add_up(iter_charges(objects, old.finest)) if old else {}
-        after = add_up(iter_charges(objects, pot.finest))
+        before = add_up(iter_charges(objects, old.finest, [])) if old else {}
+        after = add_up(iter_charges(objects, pot.finest, []))
         for currency in sorted({*before, *after}):
             first, second = before.get(currency, Decimal(0)), after.get(currency, Decimal(0))
             if first != second or old is None:

@@ -1,7 +1,7 @@
 """Holds a month's figures against each other: what must be equal, line by line, with exact differences.
 
 Views of one pot of money against its finest, rows against the totals the vendor sent with them, weekly and monthly
-listings against the sum of their days, and days of a pot that are not there.
+listings against the sum of their days, days of a pot that are not there, and rows of a pot that have no cost.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ from airflow_usage_provider.schema import parse_value
 from airflow_usage_provider.tables.charges import EXACT, choose_pots, iter_charges
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
     from airflow_usage_provider.archive.objects import Objects
     from airflow_usage_provider.tables.charges import PotDay, View
@@ -34,7 +34,7 @@ class Line:
     """
     Two figures that must be equal.
 
-    :param kind: one of :data:`KINDS`.
+    :param kind: one of :data:`KINDS`, or ``not priced``.
     :param subject: what they are about.
     :param unit: a currency, ``requests``, ``rows`` or ``days``.
     :param left: what the first is, with its figure; likewise ``right``.
@@ -66,9 +66,10 @@ class Line:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What a view's rows add up to."""
+    """What a view's rows add up to; those without a cost are ``unpriced``."""
 
     rows: int
+    unpriced: int
     costs: Mapping[str, Decimal]
     requests: int | None
 
@@ -81,19 +82,26 @@ def measure(objects: Objects, view: View) -> Measured:
     """
     costs: dict[str, Decimal] = {}
     rows = requests = 0
-    for charge in iter_charges(objects, view):
+    unpriced: list[int] = []
+    for charge in iter_charges(objects, view, unpriced):
         rows += 1
         costs[charge.currency] = EXACT.add(costs.get(charge.currency, Decimal(0)), charge.cost)
         requests += charge.counts.get("requests", 0)
-    return Measured(rows, costs, requests if "requests" in view.schema.roles else None)
+    has_requests = "requests" in view.schema.roles and not unpriced
+    return Measured(rows + len(unpriced), len(unpriced), costs, requests if has_requests else None)
 
 
-def reconcile(objects: Objects, views: Sequence[View], days: Sequence[date]) -> Iterator[Line]:
+def reconcile(
+    objects: Objects, views: Sequence[View], days: Sequence[date], *, skip: Collection[str] = ()
+) -> Iterator[Line]:
     """
     Yield every pair of figures of a month that must be equal, also those that are.
 
+    A row of a pot that has no cost is a difference that cannot be skipped: what it cost is nothing that anybody knows.
+
     :param views: of that month, as ``read_views`` returns them.
     :param days: those that must be there.
+    :param skip: those of :data:`KINDS` that are not compared.
     """
     pots = choose_pots(views)
     measured: dict[int, Measured] = {}
@@ -103,18 +111,28 @@ def reconcile(objects: Objects, views: Sequence[View], days: Sequence[date]) -> 
             measured[id(view)] = measure(objects, view)
         return measured[id(view)]
 
-    for pot in pots:
+    for pot in pots if "views" not in skip else ():
         for other in pot.views[1:]:
             subject = f"{pot.vendor}/{pot.account} {pot.pot} {pot.usage_date}"
             streams = (pot.finest.day.series.stream, other.day.series.stream)
             yield from _compare("views", subject, streams, figures(pot.finest), figures(other))
-    for view in views:
+    for view in views if "vendor totals" not in skip else ():
         if "cost" in view.schema.roles:
             yield from _compare_totals(view, lambda view=view: figures(view))
-    for view in views:
+    for view in views if "longer listings" not in skip else ():
         if "cost" in view.schema.roles and not view.pot:
             yield from _compare_longer(view, pots, figures)
-    yield from _find_missing(pots, days)
+    if "missing days" not in skip:
+        yield from _find_missing(pots, days)
+    for pot in pots:
+        if unpriced := figures(pot.finest).unpriced:
+            yield Line(
+                kind="not priced",
+                subject=str(pot.finest),
+                unit="rows",
+                left=("without a cost", Decimal(unpriced)),
+                right=("expected", Decimal(0)),
+            )
 
 
 def _compare(
@@ -188,15 +206,16 @@ def _period(period: str, day: date) -> tuple[date, date]:
 
 def _add(parts: Iterable[Measured]) -> Measured:
     costs: dict[str, Decimal] = {}
-    rows = requests = 0
+    rows = unpriced = requests = 0
     has_requests = True
     for part in parts:
         rows += part.rows
+        unpriced += part.unpriced
         has_requests = has_requests and part.requests is not None
         requests += part.requests or 0
         for currency, cost in part.costs.items():
             costs[currency] = EXACT.add(costs.get(currency, Decimal(0)), cost)
-    return Measured(rows, costs, requests if has_requests else None)
+    return Measured(rows, unpriced, costs, requests if has_requests else None)
 
 
 def _find_missing(pots: Sequence[PotDay], days: Sequence[date]) -> Iterator[Line]:

@@ -15,11 +15,11 @@ from airflow_usage_provider.archive.seal import list_seals, read_seal
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.tables import page
 from airflow_usage_provider.tables.charges import EXACT, choose_pots, read_views
-from airflow_usage_provider.tables.figures import cover, find_revised, gather, total_before
+from airflow_usage_provider.tables.figures import cover, find_revised, gather, gather_before
 from airflow_usage_provider.tables.reconcile import expected_days, reconcile
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping, Sequence
+    from collections.abc import Collection, Iterable, Mapping, Sequence
     from datetime import date, datetime
 
     from airflow_usage_provider.archive.objects import Objects
@@ -41,7 +41,7 @@ class MonthReport:
     """
     Everything the page shows.
 
-    :param before: totals of the month before, by currency; None if it is not archived.
+    :param before: what the month before cost; None if it is not archived.
     :param revised: days that changed since ``since``; None if that was not asked.
     :param seal: until when the archive is sealed, and the seal's root; None if the month is not.
     """
@@ -51,10 +51,11 @@ class MonthReport:
     as_of: datetime | None
     newest: datetime
     figures: Figures
-    before: Mapping[str, Decimal] | None
+    before: Figures | None
     days: Sequence[date]
     states: Mapping[str, Sequence[str]]
     lines: Sequence[Line]
+    skipped: Sequence[str]
     tolerance: Decimal
     since: datetime | None
     revised: Sequence[Revised] | None
@@ -71,11 +72,13 @@ def gather_report(
     as_of: datetime | None = None,
     since: datetime | None = None,
     tolerance: Decimal = Decimal(0),
+    skip: Collection[str] = (),
 ) -> MonthReport:
     """
     Read everything a month's page shows.
 
     :param since: tell what has changed since then: the time of the last close.
+    :param skip: comparisons that are left out, which the page says.
     :raises ConfigurationError: the month has no charges, or two lines of the owners file claim one.
     """
     views = read_views(objects, month, as_of=as_of)
@@ -91,11 +94,12 @@ def gather_report(
         archive=objects.uri("").rstrip("/"),
         as_of=as_of,
         newest=max(read_time(view.manifest) for view in views),
-        figures=gather(objects, pots, owners),
-        before=total_before(objects, month, as_of),
+        figures=gather(objects, pots, owners, is_strict=False),
+        before=gather_before(objects, month, as_of),
         days=days,
         states=cover(_daily(views), days),
-        lines=list(reconcile(objects, views, expected_days(month.first, month.last, as_of or now))),
+        lines=list(reconcile(objects, views, expected_days(month.first, month.last, as_of or now), skip=skip)),
+        skipped=sorted(skip),
         tolerance=tolerance,
         since=since,
         revised=find_revised(objects, then, pots) if since else None,
@@ -109,6 +113,7 @@ def render_report(report: MonthReport) -> str:
     figures = report.figures
     sections = [
         page.tiles(_headline(report)),
+        *_unpriced(report),
         *(_chart(report, currency) for (currency,) in sorted(figures.totals)),
         page.section(
             "By account", page.table(("vendor", "account", "pot", "currency", "cost"), _rows(figures.accounts))
@@ -139,14 +144,18 @@ def render_report(report: MonthReport) -> str:
 
 def _headline(report: MonthReport) -> Iterable[tuple[str, str, str]]:
     for (currency,), total in sorted(report.figures.totals.items()):
-        before = (report.before or {}).get(currency)
-        if before is None:
+        before = report.before.totals.get((currency,)) if report.before else None
+        if report.before and report.before.unpriced:
+            change = "not every row of the month before has a cost"
+        elif before is None:
             change = "the month before is not archived"
         else:
             difference = EXACT.subtract(total, before)
             share = f", {difference / before * 100:+.1f} %" if before else ""
             change = f"{difference:+,.2f} to the month before{share}"
         yield f"Total, {currency}", f"{total:,.2f}", f"exactly {total:f}; {change}"
+    if unpriced := sum(report.figures.unpriced.values()):
+        yield "Not priced", f"{unpriced:,} rows", "the vendor names no cost for them; they are in no total"
     findings = sum(line.is_beyond(report.tolerance) for line in report.lines)
     yield "Reconciliation", f"{findings} findings", f"of {len(report.lines)} comparisons"
     missing = sum(states.count("missing") for states in report.states.values())
@@ -167,6 +176,16 @@ def _chart(report: MonthReport, currency: str) -> str:
         page.bars(days, series, currency),
         f"<details><summary>The figures</summary>{figures}</details>\n",
     )
+
+
+def _unpriced(report: MonthReport) -> Iterable[str]:
+    if report.figures.unpriced:
+        rows = _rows({key: Decimal(count) for key, count in report.figures.unpriced.items()})
+        yield page.section(
+            "Not priced",
+            page.paragraph("The vendor names no cost for these rows. They are in no sum on this page."),
+            page.table(("vendor", "account", "pot", "day", "rows"), rows),
+        )
 
 
 def _rows(sums: Mapping[tuple[str, ...], Decimal]) -> list[tuple[str | Decimal, ...]]:
@@ -196,9 +215,7 @@ def _name_nobody(sums: Sums) -> dict[tuple[str, ...], Decimal]:
 
 def _daily(views: Sequence[View]) -> list[View]:
     """Leave out listings that are not asked for every day: those over longer times."""
-    return [
-        view for view in views if not {"weekly", "monthly", "yearly", "all"} & set(view.day.series.stream.split("_"))
-    ]
+    return [view for view in views if _LONGER.isdisjoint(view.day.series.stream.split("_"))]
 
 
 def _revisions(report: MonthReport) -> str:
@@ -213,6 +230,8 @@ def _revisions(report: MonthReport) -> str:
 
 def _reconciliation(report: MonthReport) -> Iterable[str]:
     odd = [line for line in report.lines if line.difference]
+    if report.skipped:
+        yield page.paragraph(f"Not compared, as asked: {', '.join(report.skipped)}.")
     yield page.paragraph(f"{len(report.lines) - len(odd):,} of {len(report.lines):,} comparisons are equal.")
     if odd:
         rows = [

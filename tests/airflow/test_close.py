@@ -24,12 +24,12 @@ def store(s3_server, archive_url):
     """Archive an answer of one row."""
     client = s3_server.client()
 
-    def _store(day: date, cost: str) -> None:
+    def _store(day: date, cost: str, **facts) -> None:
         archive = Archive(client=client, location=ArchiveLocation.parse(archive_url))
         with archive.open_snapshot(KEYS, UsageWindow(day), FileFormat.CSV) as snapshot:
             snapshot.write(f"api_key_id,requests,total_cost_usd\na,1,{cost}\n".encode())
             snapshot.commit(
-                StreamFacts(rows=1, columns=("api_key_id", "requests", "total_cost_usd")),
+                StreamFacts(rows=1, columns=("api_key_id", "requests", "total_cost_usd"), **facts),
                 maturity="final",
                 request={"method": "POST", "path": "/export/api-keys"},
                 schema=export_schema("api_keys"),
@@ -83,3 +83,13 @@ def test_a_month_with_missing_days_fails_in_verify_and_nothing_is_sealed(close, 
     assert {name.partition("/")[0] for name in objects()} == {"raw"}
     assert set(close(partial=True).values()) == {"success"}
     assert closes(objects)[0]["totals"] == {"USD": "0.10"}
+
+
+def test_a_comparison_that_is_skipped_does_not_keep_a_month_open(close, store, objects):
+    for day in DAYS:
+        store(day, "0.10", envelope={"aggregation_data": {"monthly_cost": "99"}})
+    assert close()["verify"] == "failed"
+    assert set(close(skip=["vendor totals"]).values()) == {"success"}
+    assert closes(objects)[0]["reconciliation"]["skipped"] == ["vendor totals"]
+    with pytest.raises(ValueError, match="vendor total"):
+        close(skip=["vendor total"])

@@ -180,6 +180,18 @@ def test_the_users_dag_archives_the_day_of_its_interval(airflow_database, dags, 
     ]
 
 
+def test_every_snapshot_is_written_with_the_arguments_of_the_configuration(
+    airflow_database, dags, connect_vendors, configure, objects, archive_url, s3_server
+):
+    connect_vendors()
+    configure(s3_extra_args='{"Metadata": {"team": "data"}}')
+    state, _ = run(dags["keywordsai_users_daily"])
+    assert state == "success"
+    client, prefix = s3_server.client(), archive_url.removeprefix(f"s3://{s3_server.bucket}/")
+    heads = [client.head_object(Bucket=s3_server.bucket, Key=f"{prefix}/{key}") for key in objects()]
+    assert [head["Metadata"].get("team") for head in heads] == ["data", "data"]
+
+
 def test_the_usage_dag_archives_every_stream_of_every_account(
     airflow_database, dags, connect_vendors, configure, set_connection, sandbox, objects
 ):

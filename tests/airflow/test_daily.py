@@ -67,6 +67,12 @@ def test_a_vendor_of_ones_own_has_the_bundled_dags_pattern(configure):
     assert {outlet.name for outlet in dag.get_task("tell").outlets} == {"acme_usage"}
 
 
+def test_arguments_for_s3_that_a_dag_gives_go_before_those_of_the_configuration():
+    given = {"StorageClass": "STANDARD_IA"}
+    dag = daily_dag("acme_daily", AcmeOperator, section="acme", streams=["invoices"], s3_extra_args=given)
+    assert dag.get_task("invoices.archive").s3_extra_args == given
+
+
 def test_a_sensor_waits_before_each_archive():
     dag = daily_dag(
         "mine",
@@ -129,6 +135,7 @@ def test_a_section_of_its_own_overrides_ours_option_by_option(configure):
             "usage_date": str(DAY),
             "timezone": "UTC",
             "lookback_days": 2,
+            "s3_extra_args": {},
             "conn_id": conn_id,
         }
         for conn_id in ("acme_eu", "acme_us")
@@ -157,6 +164,12 @@ def test_a_thousand_accounts_are_one_mapping_for_every_stream(configure):
         ({"conn_ids": " , "}, r"\[acme\] conn_ids names nothing"),
         ({"lookback_days": "1.5"}, r"\[acme\] lookback_days is 1.5. Set a whole number"),
         ({"lookback_days": "many"}, r"\[acme\] lookback_days is 'many'"),
+        ({"s3_extra_args": "{'a': 1}"}, r"\[acme\] s3_extra_args is no JSON object: Expecting property name.*Set one"),
+        ({"s3_extra_args": "[]"}, r"\[acme\] s3_extra_args is no JSON object\. Set one"),
+        (
+            {"s3_extra_args": '{"SSECustomerKey": "k"}'},
+            r"\[acme\] s3_extra_args holds SSECustomerKey, which is",
+        ),
     ],
 )
 def test_what_cannot_be_is_refused_by_the_plan_where_it_is_set(configure, options, sentence):

@@ -2,6 +2,7 @@ from __future__ import annotations
 
 import importlib
 import json
+import pkgutil
 import subprocess
 import sys
 from importlib.metadata import distribution, entry_points
@@ -10,8 +11,11 @@ from pathlib import Path
 import airflow
 import jsonschema
 import pytest
+from airflow.sdk import BaseOperator, BaseSensorOperator
+from airflow.triggers.base import BaseTrigger
 
 from airflow_usage_provider import __version__, provider_info
+from airflow_usage_provider.compat import BaseHook
 from airflow_usage_provider.get_provider_info import get_provider_info
 
 INFO = get_provider_info()
@@ -91,6 +95,22 @@ def test_everything_it_names_can_be_imported():
     for path in classes:
         module, _, name = path.rpartition(".")
         assert getattr(importlib.import_module(module), name)
+
+
+@pytest.mark.parametrize(
+    ("kind", "base"),
+    [("operators", BaseOperator), ("sensors", BaseSensorOperator), ("hooks", BaseHook), ("triggers", BaseTrigger)],
+)
+def test_every_module_with_something_for_dags_is_named(kind, base):
+    package = importlib.import_module(f"airflow_usage_provider.{kind}")
+    names = [f"{package.__name__}.{module.name}" for module in pkgutil.iter_modules(package.__path__)]
+    defining = {
+        name
+        for name in names
+        for each in vars(importlib.import_module(name)).values()
+        if isinstance(each, type) and issubclass(each, base) and each.__module__ == name
+    }
+    assert {module for entry in INFO[kind] for module in entry["python-modules"]} == defining
 
 
 def test_airflow_shows_the_provider_its_hooks_and_its_configuration():

@@ -36,18 +36,6 @@ _TWO_LANGDOCKES = 'Two\r\nlines, "quoted"'
 _LANGDOCK, _KEYS = "langdock", "api_keys"
 
 PAGES: Mapping[str, Page] = {
-    "README.md": Page(
-        results={
-            1: [
-                (_day(20), _ACME, "k1", "Ops", 6, Decimal("0.12")),
-                (_day(20), _ACME, "k2", "Ops", 7, Decimal("1.50")),
-                (_day(20), _BETA, "k1", "Ops", 1, Decimal("2.00")),
-                (_day(21), _ACME, "k3", "Batch", 50, Decimal("2.45e-7")),
-                (_day(21), _ACME, "k4", "Batch", 50, Decimal("2.45e-7")),
-                (_day(21), _BETA, "k1", "Ops", 3, None),
-            ]
-        }
-    ),
     "docs/querying.md": Page(
         not_run={1: "downloads extensions; the test loads httpfs from a package and names its own server"},
         results={
@@ -86,6 +74,14 @@ PAGES: Mapping[str, Page] = {
             9: [
                 (_LANGDOCK, _ACME, _KEYS, _day(20), 2, datetime(2026, 11, 30, 2, tzinfo=UTC), False),
                 (_LANGDOCK, _ACME, _KEYS, _day(22), 2, datetime(2026, 11, 26, 12, tzinfo=UTC), True),
+            ],
+            10: [
+                (_day(20), _ACME, "k1", "Ops", 6, Decimal("0.12")),
+                (_day(20), _ACME, "k2", "Ops", 7, Decimal("1.50")),
+                (_day(20), _BETA, "k1", "Ops", 1, Decimal("2.00")),
+                (_day(21), _ACME, "k3", "Batch", 50, Decimal("2.45e-7")),
+                (_day(21), _ACME, "k4", "Batch", 50, Decimal("2.45e-7")),
+                (_day(21), _BETA, "k1", "Ops", 3, None),
             ],
         },
     ),

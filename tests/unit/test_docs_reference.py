@@ -11,6 +11,8 @@ import pytest
 from airflow_usage_provider import exceptions
 from airflow_usage_provider.cli.command import build_parser
 from airflow_usage_provider.get_provider_info import get_provider_info
+from airflow_usage_provider.schema import KINDS
+from airflow_usage_provider.tables.columns import SNAPSHOTS
 
 ROOT = Path(__file__).parents[2]
 REFERENCE = ROOT / "docs/reference"
@@ -56,15 +58,28 @@ def test_every_error_has_a_row_with_its_parent():
     assert {name: row.partition(" | ")[0] for name, row in sections("errors.md")["Errors"].items()} == wanted
 
 
-def test_every_switch_of_every_command_has_a_row():
+def describe(parser: argparse.ArgumentParser) -> dict[str, str]:
+    """Return what each switch says of itself, as ``--help`` prints it."""
+    actions = [each for each in parser._actions if each.option_strings and "--help" not in each.option_strings]
+    return {", ".join(each.option_strings): (each.help or "") % vars(each) for each in actions}
+
+
+def test_every_switch_of_every_command_has_a_row_with_its_help():
     actions = build_parser()._actions
     (commands,) = [each for each in actions if isinstance(each, argparse._SubParsersAction)]
     found = sections("command.md")
-    everywhere = found["Every command"].keys()
+    everywhere = found["Every command"]
     assert {f"`{name}`" for name in commands.choices} == found.keys() - {"The command", "Every command"}
     for name, parser in commands.choices.items():
-        switches = {", ".join(each.option_strings) for each in parser._actions if each.option_strings}
-        assert found[f"`{name}`"].keys() | everywhere == switches - {"-h, --help"}
+        assert {**everywhere, **found[f"`{name}`"]} == describe(parser)
+
+
+def test_the_columns_of_the_tables_and_their_kinds_are_those_of_the_code():
+    _, _, section = (ROOT / "docs/tables.md").read_text().partition("\n| kind | ")
+    of_kinds, _, of_snapshots = section.partition("The table `snapshots`")
+    kinds = re.findall(r"^\| ([a-z, ]+) \|", of_kinds, re.MULTILINE)
+    assert sorted(kind for row in kinds for kind in row.split(", ")) == sorted(KINDS)
+    assert dict(re.findall(r"^\| `(\w+)` \| (\w+) \|", of_snapshots, re.MULTILINE)) == dict(SNAPSHOTS)
 
 
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: str(page.relative_to(ROOT)))

@@ -18,7 +18,7 @@ from sandbox.archive import ArchiveReader
 from sandbox.demo import BUNDLES, DAG_IDS, await_dags, await_runs, describe_environment, switch_on
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
-README = (Path(__file__).parents[2] / "README.md").read_text()
+PAGE = (Path(__file__).parents[2] / "docs/deployment/managed.md").read_text()
 ACCOUNT = "Müller GmbH"  # asset names are ASCII up to Airflow 3.0, and on MySQL
 YESTERDAY = (datetime.now(UTC) - timedelta(days=1)).date().isoformat()
 
@@ -30,7 +30,7 @@ def airflow(running_sandbox, s3_server, tmp_path_factory):
         pytest.skip("noxfile.py says which Airflow: make matrix, or make test for the oldest")
     home = tmp_path_factory.mktemp("version")
     (home / "dags").mkdir()
-    (shim,) = re.findall(r"```python\n(# airflow: .*?)```", README, re.DOTALL)
+    (shim,) = re.findall(r"```python\n(# usage_dags.py: .*?)```", PAGE, re.DOTALL)
     (home / "dags" / "usage.py").write_text(shim)
     environment = describe_environment(running_sandbox, s3_server)
     langdock = json.loads(environment["AIRFLOW_CONN_LANGDOCK_DEFAULT"])

@@ -9,9 +9,11 @@ from pathlib import Path
 import pytest
 
 from airflow_usage_provider.cli import main
+from airflow_usage_provider.exceptions import UnreconciledError
 from airflow_usage_provider.tables.charges import read_views
+from airflow_usage_provider.tables.close import check_month
 from airflow_usage_provider.tables.layout import Month
-from airflow_usage_provider.tables.reconcile import Line, reconcile
+from airflow_usage_provider.tables.reconcile import KINDS, Line, reconcile
 from airflow_usage_provider.vendors.langdock.schemas import export_schema
 from tests.unit.tables.months import API_KEYS, API_KEYS_BY_MODEL, OCTOBER, MonthArchive
 
@@ -75,6 +77,27 @@ def test_rows_that_are_not_the_vendors_own_totals_are_told(
     (line,) = lines(archive)
     assert (line.kind, line.unit, line.right) == ("vendor totals", unit, (name, Decimal(str(said))))
     assert line.is_beyond(Decimal(0))
+
+
+def test_rows_without_a_cost_are_told_and_keep_a_month_open(
+    archive: MonthArchive, capsys: pytest.CaptureFixture[str]
+) -> None:
+    schema = export_schema("api_keys")
+    body = b"api_key_id,requests,total_cost_usd\na,1,\nb,1,0.50\nc,1,\n"
+    archive.store(API_KEYS, OCTOBER[0], body, 3, schema)
+    told = "not priced: langdock/acme/api_keys 2026-10-01: without a cost 2, expected 0, difference 2 rows"
+    assert [str(line) for line in lines(archive)] == [told]
+    with pytest.raises(UnreconciledError, match=told):
+        check_month(archive.objects, Month(2026, 10), as_of=NOVEMBER, partial=True, skip=KINDS)
+    skipped = [word for kind in KINDS for word in ("--skip", kind)]
+    assert main(["reconcile", str(archive.folder), "--month", "2026-10", *skipped]) == 1
+    assert f"FINDING {told}" in capsys.readouterr().out
+
+
+def test_a_view_with_a_row_that_has_no_cost_differs_by_it_from_the_other(archive: MonthArchive) -> None:
+    store_keys(archive, "0.30", "")
+    kinds = {line.kind: line.difference for line in lines(archive)}
+    assert kinds == {"views": Decimal("-0.30"), "not priced": 1}
 
 
 def test_a_longer_listing_counts_only_when_its_time_was_over_and_its_days_are_there(archive: MonthArchive) -> None:

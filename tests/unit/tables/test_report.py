@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from html.parser import HTMLParser
 from pathlib import Path
@@ -127,6 +127,30 @@ def test_what_was_revised_since_the_last_close_is_told_with_both_amounts(archive
     rows = render(archive, since=datetime(2026, 11, 1, tzinfo=UTC)).rows["Revised since the last close"]
     assert rows[0] == ["day", "currency", "on 2026-11-01", "now", "difference"]
     assert [row[1:] for row in rows[1:]] == [["USD", "1", "1.25", "0.25"], ["USD", "-", "7", "7"]]
+
+
+def test_rows_without_a_cost_are_shown_and_in_no_sum(archive: MonthArchive) -> None:
+    def store_rows(day: date, *rows: tuple[str, str | None]) -> None:
+        records = [{"who": who, "cost": cost, "currency": cost and "USD"} for who, cost in rows]
+        archive.store_rows(OTHER, day, records, SCHEMA)
+
+    store_rows(OCTOBER[0], ("a", "1.25"), ("b", None), ("c", None))
+    store_rows(OCTOBER[1], ("b", None))
+    store_rows(date(2026, 9, 30), ("a", "1"), ("b", None))
+    report = gather_report(archive.objects, Month(2026, 10), owners=parse_owners(b"principal,owner\n"), now=NOW)
+    page = Page(text := render_report(report))
+    assert [row[2:] for row in page.rows["Not priced"][1:]] == [["api", "2026-10-01", "2"], ["api", "2026-10-02", "1"]]
+    assert [row[3:] for row in page.rows["By account"][1:]] == [["USD", "1.25"]]
+    assert "<b>3 rows</b>" in text
+    assert "not every row of the month before has a cost" in text
+    assert [row[1] for row in page.rows["Reconciliation"][1:]].count("not priced") == 2
+
+
+def test_a_month_without_any_cost_is_a_page_too(archive: MonthArchive) -> None:
+    archive.store_rows(OTHER, OCTOBER[0], [{"who": "a", "cost": None, "currency": "USD"}], SCHEMA)
+    page = render(archive)
+    assert page.rows["Not priced"][1][-1] == "1"
+    assert "By account" not in page.rows
 
 
 def test_each_day_of_each_stream_is_covered_or_not(archive: MonthArchive) -> None:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from airflow_usage_provider.archive.keys import Series
-from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.exceptions import ConfigurationError, UnreadableValueError
 from airflow_usage_provider.schema import StreamSchema
 from airflow_usage_provider.tables.alerts import DayCost, find_spending, read_day_costs
 from airflow_usage_provider.tables.layout import Month
@@ -53,6 +53,20 @@ def test_a_budget_is_told_of_when_it_is_nearly_spent_and_when_it_is_passed(
     )
     assert [each.is_over for each in found] == told
     assert all(str(each).startswith(f"{name} has spent 3.00 of {limit} USD") for each in found)
+
+
+def test_money_that_nobody_knows_is_within_no_budget(archive: MonthArchive) -> None:
+    archive.store_rows(OTHER, FRIDAY, [{"who": "ana", "cost": None, "currency": "USD"}], SCHEMA)
+    with pytest.raises(UnreadableValueError, match="there is no cost"):
+        find_spending(
+            archive.objects,
+            Month(2026, 10),
+            by="principal",
+            budgets={"ana": Decimal(1)},
+            currency="USD",
+            warn_at=Decimal(1),
+            owners=Owners(),
+        )
 
 
 def test_a_subject_that_does_not_exist_is_a_sentence(archive: MonthArchive) -> None:

@@ -17,7 +17,7 @@ from airflow_usage_provider.schema import StreamSchema
 from airflow_usage_provider.tables.close import check_month, list_closes, read_close, seal_month, write_close
 from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.owners import Owners
-from tests.unit.tables.months import OCTOBER, MonthArchive
+from tests.unit.tables.months import OCTOBER, USERS, MonthArchive
 
 MONTH = Month(2026, 10)
 OTHER = Series("other", "acme", "costs")
@@ -100,6 +100,21 @@ def test_figures_that_do_not_agree_are_not_closed(archive: MonthArchive) -> None
     with pytest.raises(UnreconciledError, match=r"difference 0\.01 USD"):
         check_month(archive.objects, MONTH, as_of=CLOSED)
     check_month(archive.objects, MONTH, as_of=CLOSED, tolerance=Decimal("0.01"))
+
+
+def test_what_is_not_compared_is_said_by_the_close(archive: MonthArchive) -> None:
+    said = {"aggregation_data": {"monthly_cost": "99"}}
+    archive.store_rows(USERS, OCTOBER[0], [{"who": "a", "cost": "0.10"}], SCHEMA, envelope=said)
+    with pytest.raises(UnreconciledError, match="vendor totals"):
+        check_month(archive.objects, MONTH, as_of=CLOSED, partial=True)
+    skip = ["vendor totals"]
+    check_month(archive.objects, MONTH, as_of=CLOSED, partial=True, skip=skip)
+    sealed = seal_month(archive.objects, MONTH, now=CLOSED)
+    folder, close = write_close(
+        archive.objects, MONTH, as_of=CLOSED, now=CLOSED, owners=Owners(), sealed=sealed, skip=skip
+    )
+    assert close["reconciliation"]["skipped"] == skip
+    assert "Not compared, as asked: vendor totals." in (archive.folder / folder / "report.html").read_text()
 
 
 def test_what_does_not_verify_is_not_sealed(archive: MonthArchive) -> None:

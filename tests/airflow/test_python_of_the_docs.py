@@ -1,4 +1,4 @@
-"""The Python of README and docs runs as it stands."""
+"""The Python of the docs runs as it stands."""
 
 from __future__ import annotations
 
@@ -16,16 +16,11 @@ from blocks import find_blocks
 DAY = (datetime.now(UTC) - timedelta(days=2)).date().isoformat()
 #: A text of every block by its page, and of pages whose blocks are run elsewhere the test that does.
 RUN_HERE = {
-    "README.md": [
-        "the DAGs of",
-        "LangdockExportSensor",
-        "get_users_df",
-        "chargeback",
-        "AcmeInvoices",
-    ],
     "docs/deployment/celery.md": ["airflow_local_settings"],
     "docs/deployment/managed.md": ["the DAGs of"],
     "docs/deployment/scale.md": ["ACCOUNTS"],
+    "docs/how-to/own-dag.md": ["LangdockExportSensor", "get_users_df", "chargeback"],
+    "docs/how-to/smallest-vendor.md": ["AcmeInvoices"],
     "docs/observability.md": ["UsageBudgetOperator"],
 }
 RUN_ELSEWHERE = {
@@ -34,8 +29,8 @@ RUN_ELSEWHERE = {
 }
 
 
-def block(text: str, page: str = "README.md") -> str:
-    assert text in RUN_HERE[page]
+def block(text: str) -> str:
+    (page,) = [page for page, texts in RUN_HERE.items() if text in texts]
     (found,) = [each.code for each in find_blocks("python") if each.page == page and text in each.code]
     return found
 
@@ -58,13 +53,12 @@ def test_the_dag_of_ones_own_is_a_dag():
 
 def test_the_dag_that_watches_money_is_a_dag():
     names: dict[str, object] = {}
-    exec(block("UsageBudgetOperator", "docs/observability.md"), names)
+    exec(block("UsageBudgetOperator"), names)
     assert sorted(names["dag"].task_ids) == ["budgets", "spikes"]
 
 
-@pytest.mark.parametrize("page", ["README.md", "docs/deployment/managed.md"])
-def test_the_file_for_services_without_bundles_serves_both_dags(page):
-    code = block("the DAGs of", page)
+def test_the_file_for_services_without_bundles_serves_both_dags():
+    code = block("the DAGs of")
     pytest.importorskip("airflow_usage_provider.dags.langdock_usage_daily", reason="only a wheel has its DAGs inside")
     names: dict[str, object] = {}
     exec(code, names)
@@ -102,7 +96,7 @@ def test_a_vendor_of_ones_own_is_archived(set_connection, canned_server, canned,
 
 def test_the_shards_of_the_scale_page_are_dags():
     names: dict[str, object] = {}
-    exec(block("ACCOUNTS", "docs/deployment/scale.md"), names)
+    exec(block("ACCOUNTS"), names)
     shards = [dag for name, dag in names.items() if name.startswith("langdock_usage_")]
     assert [dag.dag_id for dag in shards] == [f"langdock_usage_{number:02}" for number in range(5)]
     assert all(dag.task_ids == ["archive"] for dag in shards)
@@ -111,7 +105,7 @@ def test_the_shards_of_the_scale_page_are_dags():
 def test_the_settings_of_the_celery_page_import_early_and_change_one_dag(monkeypatch):
     monkeypatch.setattr(sys, "argv", ["airflow", "celery", "worker"])
     names: dict[str, object] = {}
-    exec(block("airflow_local_settings", "docs/deployment/celery.md"), names)
+    exec(block("airflow_local_settings"), names)
     task = SimpleNamespace(dag_id="langdock_usage_daily", retry_delay=timedelta(minutes=5))
     other = SimpleNamespace(dag_id="other", retry_delay=timedelta(minutes=5))
     names["task_policy"](task)
