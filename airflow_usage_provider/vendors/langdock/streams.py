@@ -7,7 +7,6 @@ never leaves this object: it is used at once, and asked for anew when it does no
 from __future__ import annotations
 
 import logging
-from contextlib import closing
 from itertools import chain
 from typing import TYPE_CHECKING, Any, NoReturn
 
@@ -25,7 +24,6 @@ from airflow_usage_provider.models import FileFormat, StreamFacts
 from airflow_usage_provider.records.csv import CsvRecordCounter
 from airflow_usage_provider.records.json import iter_records
 from airflow_usage_provider.records.json_members import MemberReader
-from airflow_usage_provider.stages import Stage
 from airflow_usage_provider.vendors.langdock.schemas import export_schema
 
 if TYPE_CHECKING:
@@ -88,12 +86,11 @@ class LangdockExport:
         export, download = self._open_download()
         if download is None:
             return StreamFacts(rows=0, vendor_rows=0, window_returned=export.date_range)
-        counter, counting = CsvRecordCounter(), Stage("count")
-        with download, download.naming(_LATER), closing(counting):
+        counter = CsvRecordCounter()
+        with download, download.naming(_LATER):
             for chunk in download.iter_chunks():
-                counting.submit(counter.feed, chunk)
+                counter.feed(chunk)
                 yield chunk
-            counting.finish()
             counter.finish()
         self._check_count(counter.rows, export.record_count)
         if not download.has_end and not counter.is_terminated:
