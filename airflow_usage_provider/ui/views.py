@@ -6,40 +6,57 @@ import csv
 import io
 from decimal import Decimal
 from typing import TYPE_CHECKING
-from urllib.parse import urlencode
+from urllib.parse import quote, urlencode
 
 from airflow_usage_provider.tables import page
 from airflow_usage_provider.tables.charges import EXACT
+from airflow_usage_provider.tables.layout import Month
+from airflow_usage_provider.ui.snapshots import STATES
 from airflow_usage_provider.ui.spend import BREAKDOWNS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from airflow_usage_provider.archive.keys import Series
+    from airflow_usage_provider.ui.amounts import Change
     from airflow_usage_provider.ui.closes import Close
-    from airflow_usage_provider.ui.coverage import Coverage
+    from airflow_usage_provider.ui.day import DayOfStream
+    from airflow_usage_provider.ui.snapshots import Coverage
     from airflow_usage_provider.ui.spend import Spend
 
 TOP = 10
-NOT_SAID = "(not said)"
+NOBODY, NOT_SAID = "(nobody)", "(not said)"
 MOST_ROWS = 1_000  # of a table on a page; the CSV has them all
 VIEWS: Mapping[str, str] = {"Spend": "./", "Coverage": "coverage", "Revisions": "revisions", "Closes": "closes"}
+_CENT = Decimal("0.01")
 _Row = tuple[str | Decimal | None, ...]
 
 
-def show_spend(spend: Spend) -> str:
-    """Return what a month cost."""
+def show_spend(spend: Spend, budget: Decimal | None, without_owners: str) -> str:
+    """
+    Return what a month cost.
+
+    :param budget: of the month, in its currency.
+    :param without_owners: why there are no sums by owner, if there are none.
+    """
     days = [spend.month.first.replace(day=number).isoformat() for number in range(1, spend.month.last.day + 1)]
     figures = [(day, vendor, own[day]) for day in days for vendor, own in spend.days.items() if day in own]
+    line = ("budget, an even share a day", (budget / len(days)).quantize(_CENT)) if budget else None
     content = [
         _form("./", month=(spend.months, spend.month), currency=(spend.currencies, spend.currency)),
-        page.tiles([(f"Total, {spend.currency}", f"{spend.total:,.2f}", _tell_change(spend))]),
+        page.tiles([(f"Total, {spend.currency}", f"{spend.total:,.2f}", _tell_change(spend)), *_budget(spend, budget)]),
         page.section(
             f"Cost a day, {spend.currency}",
-            page.bars(days, spend.days, spend.currency),
+            page.bars(days, spend.days, spend.currency, line),
             _fold("The figures of each day", page.table(("day", "vendor", f"cost, {spend.currency}"), figures)),
             _csv_link(spend, "day"),
         ),
-        *(_show_breakdown(spend, breakdown) for breakdown in BREAKDOWNS),
+        *(
+            _show_breakdown(spend, each)
+            if each in spend.sums
+            else page.section(f"By {each}", page.paragraph(without_owners))
+            for each in BREAKDOWNS
+        ),
     ]
     return _page("Spend", f"{spend.month}, {spend.currency}, from the tables in FOCUS", content)
 
@@ -48,34 +65,66 @@ def show_coverage(coverage: Coverage) -> str:
     """Return which days are there."""
     days = [day.isoformat() for day in coverage.days]
     states = [state for own in coverage.states.values() for state in own]
-    counts = {state: states.count(state) for state in ("complete", "empty", "provisional", "revised", "missing")}
+    names = {series: _name(series) for series in coverage.states}
+    links = {
+        (names[series], day): _day_link(series, day)
+        for series, own in coverage.states.items()
+        for day, state in zip(days, own, strict=True)
+        if state not in ("missing", "awaited")
+    }
     content = [
         _form("coverage", month=(coverage.months, coverage.month)),
-        page.tiles((state.capitalize(), f"{count:,}", "days of streams") for state, count in counts.items()),
-        page.section("Days and streams", page.coverage(days, coverage.states)),
+        page.tiles((state.capitalize(), f"{states.count(state):,}", "days of streams") for state in STATES[:-1]),
+        page.section(
+            "Days and streams",
+            page.coverage(days, {names[series]: own for series, own in coverage.states.items()}, links),
+            page.paragraph(
+                "Lagging: still provisional a day after its look-back ended: the run that was to pull it again did not."
+            ),
+        ),
     ]
-    return _page("Coverage", f"{coverage.month}, days that are over", content)
+    return _page("Coverage", f"{coverage.month}, days that are over; each leads to its snapshots", content)
 
 
-def show_revisions(coverage: Coverage) -> str:
-    """Return what changed after it was first archived."""
+def show_day(day: DayOfStream) -> str:
+    """Return the snapshots of a day."""
+    headings = ("snapshot", "archived", "state", "rows", "revision", "maturity", "bytes", "as sent", "run", "object")
     rows = [
         (
-            f"{after.snapshot_at:%Y-%m-%d %H:%M} UTC",
-            after.series,
-            after.usage_date.isoformat(),
-            Decimal(after.revision),
-            Decimal(before.rows),
-            Decimal(after.rows),
-            f"{(after.snapshot_at - before.snapshot_at).days} days",
+            each.snapshot.snapshot_id,
+            f"{each.snapshot.snapshot_at:%Y-%m-%d %H:%M:%S} UTC",
+            f"{each.snapshot.state}, unchanged" if each.snapshot.unchanged else each.snapshot.state,
+            Decimal(each.snapshot.rows),
+            Decimal(each.snapshot.revision),
+            each.snapshot.maturity,
+            *((Decimal(each.told.size), Decimal(each.told.raw_size)) if each.told else (None, None)),
+            _run_link(each.told.run) if each.told else "(not read)",
+            each.uri,
         )
-        for before, after in coverage.changes[:MOST_ROWS]
+        for each in day.snapshots
     ]
+    problems = dict.fromkeys(each.problem for each in day.snapshots if each.problem)
+    content = [
+        page.section("Snapshots of the day, the newest first", page.table(headings, rows)),
+        *(page.paragraph(f"Sizes and runs are in the manifests. {problem}") for problem in problems),
+        *([page.paragraph(f"{day.more:,} older snapshots are not shown.")] if day.more else []),
+        f'<p><a href="coverage?month={Month.of(day.usage_date)}">Coverage of {Month.of(day.usage_date)}</a></p>\n',
+    ]
+    return _page("Day", f"{day.usage_date}, {_name(day.series)}", content)
+
+
+def show_revisions(coverage: Coverage, changes: Sequence[Change], problem: str = "") -> str:
+    """Return what changed after it was first archived; ``problem`` says why there are no amounts."""
     headings = ("changed", "stream", "day", "revision", "rows before", "rows now", "after")
+    money = ("currency", "cost before", "cost now", "change")
+    rows = [row for change in changes for row in _change_rows(change)]
     content = [
         _form("revisions", month=(coverage.months, coverage.month)),
-        page.section("What changed after it was first archived", page.table(headings, rows)),
-        page.paragraph("usage-archive diff shows the two answers of a day beside each other, amounts and all."),
+        page.section("What changed after it was first archived", page.table((*headings, *money), rows)),
+        page.paragraph(
+            problem
+            or "Streams of one vendor may show the same money from several sides: amounts are not to be added up."
+        ),
         *_tell_rest(len(coverage.changes)),
     ]
     return _page("Revisions", f"{coverage.month}, the latest first", content)
@@ -83,8 +132,17 @@ def show_revisions(coverage: Coverage) -> str:
 
 def show_closes(closes: Sequence[Close]) -> str:
     """Return every close there is."""
-    rows = [(each.month, each.as_of, each.totals, each.root, each.report) for each in closes]
-    headings = ("month", "as of", "totals", "root of the seal", "report")
+    rows = [
+        (
+            page.Link(each.month, f"report?{urlencode({'month': each.month, 'close': each.folder})}"),
+            each.as_of,
+            each.totals,
+            Decimal(each.revised),
+            each.root,
+        )
+        for each in closes
+    ]
+    headings = ("report of", "as of", "totals", "days revised since the last", "root of the seal")
     return _page("Closes", "The latest first", [page.section("Closed months", page.table(headings, rows))])
 
 
@@ -103,7 +161,8 @@ def list_rows(spend: Spend, breakdown: str) -> list[_Row]:
         cost = now.get(key, Decimal(0))
         share = (cost * 100 / total).quantize(Decimal("0.1")) if total else None
         change = None if spend.before is None else EXACT.subtract(cost, before.get(key, Decimal(0)))
-        rows.append((*key, _plain(cost), share, None if change is None else _plain(change)))
+        name = (spend.names.get(key, ""),) if _has_names(spend, breakdown) else ()
+        rows.append((*key, *name, _plain(cost), share, None if change is None else _plain(change)))
     return rows
 
 
@@ -116,8 +175,9 @@ def write_csv(spend: Spend, breakdown: str) -> str:
         for vendor, own in spend.days.items():
             writer.writerows((day, _harmless(vendor), spend.currency, f"{_plain(cost):f}") for day, cost in own.items())
         return file.getvalue()
-    writer.writerow((*BREAKDOWNS[breakdown], "currency", "cost", "share_percent", "change_to_month_before"))
-    width = len(BREAKDOWNS[breakdown])
+    headings = _headings(spend, breakdown)
+    writer.writerow((*headings, "currency", "cost", "share_percent", "change_to_month_before"))
+    width = len(headings)
     for row in list_rows(spend, breakdown):
         texts = [_harmless(str(cell)) for cell in row[:width]]
         figures = ["" if cell is None else f"{cell:f}" for cell in row[width:] if not isinstance(cell, str)]
@@ -126,8 +186,9 @@ def write_csv(spend: Spend, breakdown: str) -> str:
 
 
 def _show_breakdown(spend: Spend, breakdown: str) -> str:
-    rows = [tuple(NOT_SAID if cell == "" else cell for cell in row) for row in list_rows(spend, breakdown)]
-    headings = (*BREAKDOWNS[breakdown], f"cost, {spend.currency}", "share, %", "change to month before")
+    said = NOBODY if breakdown == "owner" else NOT_SAID
+    rows = [tuple(said if cell == "" else cell for cell in row) for row in list_rows(spend, breakdown)]
+    headings = (*_headings(spend, breakdown), f"cost, {spend.currency}", "share, %", "change to month before")
     return page.section(
         f"By {breakdown}",
         page.table(headings, rows[:TOP]),
@@ -135,6 +196,53 @@ def _show_breakdown(spend: Spend, breakdown: str) -> str:
         *_tell_rest(len(rows)),
         _csv_link(spend, breakdown),
     )
+
+
+def _headings(spend: Spend, breakdown: str) -> tuple[str, ...]:
+    return (*BREAKDOWNS[breakdown], *(["name"] if _has_names(spend, breakdown) else []))
+
+
+def _has_names(spend: Spend, breakdown: str) -> bool:
+    return breakdown == "principal" and bool(spend.names)
+
+
+def _budget(spend: Spend, budget: Decimal | None) -> Iterable[tuple[str, str, str]]:
+    if budget:
+        day = spend.last_day[-2:].lstrip("0")
+        used = f"{spend.total / budget * 100:.1f} % used by day {day} of {spend.month.last.day}"
+        yield f"Budget, {spend.currency}", f"{budget:,.2f}", used
+
+
+def _change_rows(change: Change) -> Iterable[Sequence[page.Cell]]:
+    before, after = change.before, change.after
+    facts: tuple[page.Cell, ...] = (
+        f"{after.snapshot_at:%Y-%m-%d %H:%M} UTC",
+        after.name,
+        page.Link(after.usage_date.isoformat(), _day_link(after.series, after.usage_date.isoformat())),
+        Decimal(after.revision),
+        Decimal(before.rows),
+        Decimal(after.rows),
+        f"{(after.snapshot_at - before.snapshot_at).days} days",
+    )
+    if not change.amounts:
+        yield (*facts, "", None, None, None)
+    for currency, (old, new) in change.amounts.items():
+        yield (*facts, currency, _plain(old), _plain(new), _plain(EXACT.subtract(new, old)))
+
+
+def _run_link(run: tuple[str, str] | None) -> page.Cell:
+    if run is None:
+        return "(no run of Airflow)"
+    return page.Link(" ".join(run), f"../dags/{quote(run[0], safe='')}/runs/{quote(run[1], safe='')}")
+
+
+def _day_link(series: Series, day: str) -> str:
+    asked = {"vendor": series.vendor, "account": series.account, "stream": series.stream, "date": day}
+    return f"day?{urlencode(asked)}"
+
+
+def _name(series: Series) -> str:
+    return f"{series.vendor}/{series.account}/{series.stream}"
 
 
 def _tell_change(spend: Spend) -> str:
