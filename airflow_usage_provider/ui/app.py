@@ -26,9 +26,11 @@ from airflow_usage_provider.ui.amounts import list_changes, read_amounts
 from airflow_usage_provider.ui.charges import Adding
 from airflow_usage_provider.ui.closes import read_closes, read_report
 from airflow_usage_provider.ui.day import read_day_of_stream
+from airflow_usage_provider.ui.frame import MOST_ROWS
 from airflow_usage_provider.ui.snapshots import Expected, read_coverage
 from airflow_usage_provider.ui.sources import Sources, connect
 from airflow_usage_provider.ui.spend import BREAKDOWNS, read_spend
+from airflow_usage_provider.ui.spend_view import show_spend, write_csv
 from airflow_usage_provider.ui.store import NotThereError
 
 if TYPE_CHECKING:
@@ -112,7 +114,7 @@ def _show_spend(source: Sources, month: str, currency: str) -> str:
         note = str(error)
     adding = Adding(owners, read_principal_names())
     spend = read_spend(source.tables(), _month(month), _short(currency), adding)
-    return views.show_spend(spend, read_budgets().get(spend.currency), note)
+    return show_spend(spend, read_budgets().get(spend.currency), note)
 
 
 def _csv(source: Sources, month: str, currency: str, by: str) -> Response:
@@ -124,7 +126,7 @@ def _csv(source: Sources, month: str, currency: str, by: str) -> Response:
     spend = read_spend(source.tables(), _month(month), _short(currency), adding)
     name = f"llm-usage-{spend.month}-{by}.csv"
     headers = {**HEADERS, "Content-Disposition": f'attachment; filename="{name}"'}
-    return Response(views.write_csv(spend, by), headers=headers, media_type="text/csv; charset=utf-8")
+    return Response(write_csv(spend, by), headers=headers, media_type="text/csv; charset=utf-8")
 
 
 def _coverage(source: Sources, month: str) -> Any:
@@ -138,7 +140,7 @@ def _coverage(source: Sources, month: str) -> Any:
 
 def _show_revisions(source: Sources, month: str) -> str:
     coverage = _coverage(source, month)
-    shown = coverage.changes[: views.MOST_ROWS]
+    shown = coverage.changes[:MOST_ROWS]
     try:
         return views.show_revisions(coverage, read_amounts(source.tables(), shown))
     except UsageProviderError as error:
