@@ -29,12 +29,12 @@ _STYLE = """
   --well: #1f2630; --good: #6cc08b; --warn: #e0b040; --bad: #f2857d;
   --c0: #6ea8e6; --c1: #f0a458; --c2: #74c494; --c3: #bd92dd; --c4: #ea8790; --c5: #9aa5b1; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--page); color: var(--ink);
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 p { margin: .3rem 0; } .soft, figcaption { color: var(--soft); }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
-.tile { background: var(--well); border-radius: .5rem; padding: .7rem 1rem; min-width: 11rem; }
+.tile { background: var(--well); border-radius: .5rem; padding: .7rem 1rem; min-width: 9rem; }
 .tile b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
@@ -56,7 +56,8 @@ svg line { stroke: var(--line); } svg line.limit { stroke: var(--bad); stroke-wi
 .lagging { background: color-mix(in srgb, var(--c3) 55%, var(--page)); }
 .days td a { display: block; color: inherit; text-decoration: none; }
 a { color: var(--c0); } :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
-nav a, form > * { margin-right: .8rem; } nav a[aria-current] { color: var(--ink); font-weight: 600; }
+nav, form { margin: .4rem 0; } nav a, form > * { margin-right: .8rem; }
+nav a[aria-current] { color: var(--ink); font-weight: 600; }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 11px; }
   h2 { break-after: avoid; } tr, figure, .tile { break-inside: avoid; } .wide { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
@@ -229,7 +230,7 @@ def _round_up(value: Decimal) -> Decimal:
     step = Decimal(1).scaleb(value.adjusted())
     return next(
         step * factor
-        for factor in (Decimal(1), Decimal(2), Decimal(4), Decimal(5), Decimal(8), Decimal(10))
+        for factor in map(Decimal, ("1", "1.2", "1.6", "2", "4", "5", "8", "10"))
         if value <= step * factor
     )
 

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from dataclasses import dataclass
+from datetime import UTC, datetime
 from typing import TYPE_CHECKING
 
 from airflow_usage_provider.tables.close import CLOSES
@@ -66,6 +67,10 @@ def _read(store: TableStore, name: str) -> Close:
         said = json.loads(store.read(name, _LARGEST))
         totals = ", ".join(f"{total} {currency}" for currency, total in said["totals"].items())
         folder, revised = name.split("/")[-2], len(said.get("revised", ()))
-        return Close(str(said["month"]), folder, str(said["as_of"]), totals, revised, str(said["root"]))
+        return Close(str(said["month"]), folder, _say(said["as_of"]), totals, revised, str(said["root"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UnreadableTableError(f"{store.uri(name)} is no close", next_step="Find out who wrote it.") from None
+
+
+def _say(as_of: str) -> str:
+    return f"{datetime.fromisoformat(as_of).astimezone(UTC):%Y-%m-%d %H:%M} UTC"

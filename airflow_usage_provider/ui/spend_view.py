@@ -1,4 +1,4 @@
-"""The view Spend, and its CSV, from figures: nothing here reads, and ``tables.page`` escapes what comes from outside."""
+"""The view Spend and its CSV, from figures: nothing here reads, and ``tables.page`` escapes what is from outside."""
 
 from __future__ import annotations
 

@@ -49,7 +49,7 @@ def show_coverage(coverage: Coverage) -> str:
 
 def show_day(day: DayOfStream) -> str:
     """Return the snapshots of a day."""
-    headings = ("snapshot", "archived", "state", "rows", "revision", "maturity", "bytes", "as sent", "run", "object")
+    headings = ("snapshot", "archived", "state", "rows", "revision", "maturity", "bytes in S3", "as sent")
     rows = [
         (
             each.snapshot.snapshot_id,
@@ -59,14 +59,17 @@ def show_day(day: DayOfStream) -> str:
             Decimal(each.snapshot.revision),
             each.snapshot.maturity,
             *((Decimal(each.told.size), Decimal(each.told.raw_size)) if each.told else (None, None)),
-            _run_link(each.told.run) if each.told else "(not read)",
-            each.uri,
         )
+        for each in day.snapshots
+    ]
+    places = [
+        (each.snapshot.snapshot_id, _run_link(each.told.run) if each.told else "(not read)", each.uri)
         for each in day.snapshots
     ]
     problems = dict.fromkeys(each.problem for each in day.snapshots if each.problem)
     content = [
         page.section("Snapshots of the day, the newest first", page.table(headings, rows)),
+        page.section("Which run archived it, and where it lies", page.table(("snapshot", "run", "manifest"), places)),
         *(page.paragraph(f"Sizes and runs are in the manifests. {problem}") for problem in problems),
         *([page.paragraph(f"{day.more:,} older snapshots are not shown.")] if day.more else []),
         f'<p><a href="coverage?month={Month.of(day.usage_date)}">Coverage of {Month.of(day.usage_date)}</a></p>\n',
@@ -76,7 +79,7 @@ def show_day(day: DayOfStream) -> str:
 
 def show_revisions(coverage: Coverage, changes: Sequence[Change], problem: str = "") -> str:
     """Return what changed after it was first archived; ``problem`` says why there are no amounts."""
-    headings = ("changed", "stream", "day", "revision", "rows before", "rows now", "after")
+    headings = ("changed", "stream", "day", "revision", "rows before", "rows now")
     money = ("currency", "cost before", "cost now", "change")
     rows = [row for change in changes for row in _change_rows(change)]
     content = [
@@ -121,7 +124,6 @@ def _change_rows(change: Change) -> Iterable[Sequence[page.Cell]]:
         Decimal(after.revision),
         Decimal(before.rows),
         Decimal(after.rows),
-        f"{(after.snapshot_at - before.snapshot_at).days} days",
     )
     if not change.amounts:
         yield (*facts, "", None, None, None)
