@@ -90,8 +90,11 @@ def write_csv(spend: Spend, breakdown: str) -> str:
 
 
 def _show_breakdown(spend: Spend, breakdown: str) -> str:
-    said = NOBODY if breakdown == "owner" else NOT_SAID
-    rows = [tuple(said if cell == "" else cell for cell in row) for row in list_rows(spend, breakdown)]
+    rows = list_rows(spend, breakdown)
+    if breakdown == "owner":
+        rows = [(NOBODY if owner == "" else owner, *others) for owner, *others in rows]
+    else:
+        rows = [tuple(NOT_SAID if cell == "" else cell for cell in row) for row in rows]
     headings = (*_headings(spend, breakdown), f"cost, {spend.currency}", "share, %", "change to month before")
     return page.section(
         f"By {breakdown}",

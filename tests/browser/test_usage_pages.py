@@ -111,11 +111,8 @@ def test_a_field_of_coverage_leads_to_its_day_and_on_to_the_run(frame, server, t
     frame.get_by_role("link", name="2026-10-07 revised").first.click()
     frame.get_by_role("heading", name="Snapshots of the day").wait_for()
     take_picture("usage-day", frame.owner.page)
-    page = frame.owner.page
     frame.get_by_role("link", name="scheduled__2026-10-15").first.click()
-    page.wait_for_timeout(5000)
-    print("AT", page.url, [f.url for f in page.frames])
-    page.screenshot(path="/tmp/ui-run.png")
+    frame.get_by_text("DagRun with dag_id: `langdock_usage_daily` and run_id: `scheduled__2026-10-15").wait_for()
 
 
 def test_revisions_tell_amounts_and_lead_to_their_days(frame, take_picture: Callable[..., None]):
