@@ -59,10 +59,9 @@ class Owners:
     def __bool__(self) -> bool:
         return bool(self._claims)
 
-    @property
-    def has_dates(self) -> bool:
-        """Whether who pays depends on the day."""
-        return any((claim.valid_from, claim.valid_to) != (date.min, date.max) for claim in self._claims)
+    def change_between(self, first: date, last: date) -> bool:
+        """Whether who pays may be another on one of these days than on another of them."""
+        return any(first < claim.valid_from <= last or first <= claim.valid_to < last for claim in self._claims)
 
     def find(self, vendor: str, account: str, principal: str, day: date) -> Owner:
         """

@@ -98,10 +98,15 @@ class Adding:
 
 
 def _find_owners(charges: Any, owners: Owners) -> Iterator[tuple[str, tuple[str, ...], Decimal]]:
-    keys = ("ServiceProviderName", "BillingAccountId", "x_PrincipalId", *(["day"] if owners.has_dates else []))
+    import pyarrow.compute as pc
+
+    span = pc.min_max(charges["day"]).as_py()
+    first, last = date.fromisoformat(span["min"]), date.fromisoformat(span["max"])
+    by_day = ["day"] if owners.change_between(first, last) else []
+    keys = ("ServiceProviderName", "BillingAccountId", "x_PrincipalId", *by_day)
     for currency, (vendor, account, principal, *day), cost in _group(charges, keys):
         try:
-            owner = owners.find(vendor, account, principal, date.fromisoformat(day[0]) if day else date.min)
+            owner = owners.find(vendor, account, principal, date.fromisoformat(day[0]) if day else first)
         except ConfigurationError:
             yield currency, _CLAIMED_TWICE, cost
         else:
