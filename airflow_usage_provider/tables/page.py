@@ -46,8 +46,8 @@ figure { margin: .5rem 0; } svg { width: 100%; height: auto; } svg text { fill: 
 svg line { stroke: var(--line); } svg line.limit { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 6 4; }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .35em 0 .9em; }
 .key.limit { height: 0; border-top: 2px dashed var(--bad); border-radius: 0; vertical-align: middle; }
-.days td, .days th { min-width: 1.25rem; overflow-wrap: normal; height: 1.35rem; padding: 0; text-align: center; font-size: 11px;
-  border: 1px solid var(--page); }
+.days td, .days th { min-width: 1.25rem; overflow-wrap: normal; height: 1.35rem; padding: 0;
+  text-align: center; font-size: 11px; border: 1px solid var(--page); }
 .days th:first-child { text-align: left; padding-right: .6rem; white-space: nowrap; }
 .complete { background: color-mix(in srgb, var(--good) 35%, var(--page)); }
 .empty { background: var(--well); } .revised { background: color-mix(in srgb, var(--warn) 45%, var(--page)); }

@@ -66,8 +66,9 @@ def _read(store: TableStore, name: str) -> Close:
     try:
         said = json.loads(store.read(name, _LARGEST))
         totals = ", ".join(f"{total} {currency}" for currency, total in said["totals"].items())
-        folder, revised = name.split("/")[-2], len(said.get("revised", ()))
-        return Close(str(said["month"]), folder, _say(said["as_of"]), totals, revised, str(said["root"]))
+        month, folder, _ = name.removeprefix(CLOSES).split("/")
+        revised = len(said.get("revised", ()))
+        return Close(month, folder, _say(said["as_of"]), totals, revised, str(said["root"]))
     except (ValueError, KeyError, TypeError, AttributeError):
         raise UnreadableTableError(f"{store.uri(name)} is no close", next_step="Find out who wrote it.") from None
 

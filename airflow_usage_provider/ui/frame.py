@@ -42,10 +42,10 @@ def fold(summary: str, content: str) -> str:
     return f"<details><summary>{page.escape(summary)}</summary>{content}</details>\n"
 
 
-def tell_rest(rows: int) -> Iterable[str]:
-    """Say how many rows are not shown, if so."""
-    if rows > MOST_ROWS:
-        yield page.paragraph(f"{MOST_ROWS:,} of {rows:,} are shown.")
+def tell_rest(rows: int, most: int = MOST_ROWS) -> Iterable[str]:
+    """Say how many rows are shown, if not all are."""
+    if rows > most:
+        yield page.paragraph(f"{most:,} of {rows:,} are shown.")
 
 
 def strip_zeros(value: Decimal) -> Decimal:

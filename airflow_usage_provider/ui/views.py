@@ -21,16 +21,18 @@ if TYPE_CHECKING:
     from airflow_usage_provider.ui.day import DayOfStream
     from airflow_usage_provider.ui.snapshots import Coverage
 
+MOST_SERIES = 300  # streams of accounts on a page
+
 
 def show_coverage(coverage: Coverage) -> str:
     """Return which days are there."""
     days = [day.isoformat() for day in coverage.days]
     states = [state for own in coverage.states.values() for state in own]
-    names = {series: _name(series) for series in coverage.states}
+    shown = _choose_series(coverage)
     links = {
-        (names[series], day): _day_link(series, day)
-        for series, own in coverage.states.items()
-        for day, state in zip(days, own, strict=True)
+        (_name(series), day): _day_link(series, day)
+        for series in shown
+        for day, state in zip(days, coverage.states[series], strict=True)
         if state not in ("missing", "awaited")
     }
     content = [
@@ -38,13 +40,23 @@ def show_coverage(coverage: Coverage) -> str:
         page.tiles((state.capitalize(), f"{states.count(state):,}", "days of streams") for state in STATES[:-1]),
         page.section(
             "Days and streams",
-            page.coverage(days, {names[series]: own for series, own in coverage.states.items()}, links),
+            page.coverage(days, {_name(series): coverage.states[series] for series in shown}, links),
+            *tell_rest(len(coverage.states), MOST_SERIES),
             page.paragraph(
                 "Lagging: still provisional a day after its look-back ended: the run that was to pull it again did not."
             ),
         ),
     ]
     return render_view("Coverage", f"{coverage.month}, days that are over; each leads to its snapshots", content)
+
+
+def _choose_series(coverage: Coverage) -> list[Series]:
+    """Return the streams to show: where they are too many, those first that lack something."""
+
+    def lacks_nothing(series: Series) -> bool:
+        return not {"missing", "lagging"} & set(coverage.states[series])
+
+    return sorted(sorted(coverage.states, key=lacks_nothing)[:MOST_SERIES], key=_name)
 
 
 def show_day(day: DayOfStream) -> str:

@@ -36,6 +36,7 @@ from airflow_usage_provider.tables.update import update_tables
 from airflow_usage_provider.ui import app as app_module
 from airflow_usage_provider.ui import closes as closes_module
 from airflow_usage_provider.ui import store as store_module
+from airflow_usage_provider.ui import views
 from airflow_usage_provider.ui.app import build_app
 from airflow_usage_provider.ui.snapshots import Expected, read_coverage
 from airflow_usage_provider.ui.sources import Sources
@@ -197,6 +198,19 @@ def test_a_day_is_late_only_when_what_should_be_there_is_not(client, tables):
     assert judge(6, 6)[5] == "missing"
     assert judge(12, 5)[3] == "provisional"
     assert judge(12, 6)[3] == "lagging"
+
+
+def test_of_too_many_streams_those_are_shown_that_lack_something(monkeypatch, tmp_path, client, open_site, s3_server):
+    monkeypatch.setattr(views, "MOST_SERIES", 1)
+    archive, location = MonthArchive(tmp_path / "many"), ArchiveLocation(s3_server.bucket, "ui/streams")
+    for account, days in (("a", 31), ("b", 30), ("c", 31)):
+        for number in range(1, days + 1):
+            archive.store(Series("acme_llm", account, "costs"), date(2026, 10, number), b"", 0, SCHEMA)
+    list(update_tables(archive.objects, S3Target(client, location), Selection()))
+    page = open_site(location).get("/coverage")
+    assert re.findall(r'<th scope="row">([^<]*)</th>', page) == ["acme_llm/b/costs"]
+    assert "1 of 3 are shown." in page
+    assert "Empty<b>92</b>" in page
 
 
 def test_settings_that_cannot_be_are_said(site, monkeypatch):
