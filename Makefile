@@ -22,7 +22,7 @@ help: ## list the targets
 demo: .venv/with-package ## Airflow, an S3 server and both vendors here: backfill three days, show the archive
 	$(BIN)/python -m sandbox.demo
 
-demo-ui: .venv/with-package ## the same, then leave Airflow running until Ctrl-C
+demo-ui: .venv/with-package ## the same over weeks of a past, then leave Airflow and its pages running until Ctrl-C
 	$(BIN)/python -m sandbox.demo --ui
 
 setup: .venv/with-tools .venv/with-package ## .venv with the package's wheel and the tools

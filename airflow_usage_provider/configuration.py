@@ -13,9 +13,11 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.models import UsageWindow, load_zone, resolve_usage_date
+from airflow_usage_provider.schema import parse_value
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+    from decimal import Decimal
 
 SECTION = "usage_provider"
 #: Names that begin so are keys among the arguments of S3, and what gives them away.
@@ -155,6 +157,40 @@ def read_tables_url() -> str:
 def read_owners_url() -> str | None:
     """Return where the file of owners is; None if there is none."""
     return _find(SECTION, "owners_url") or None
+
+
+def read_budgets() -> dict[str, Decimal]:
+    """
+    Return what a month may cost, by currency.
+
+    :raises ConfigurationError: an entry is no currency with an amount.
+    """
+    budgets: dict[str, Decimal] = {}
+    for entry in split_list(_find(SECTION, "budgets")):
+        currency, _, text = entry.partition(":")
+        try:
+            amount = parse_value("money", text.strip())
+        except ValueError:
+            amount = None
+        if not amount or amount < 0 or currency.strip() in budgets:
+            raise ConfigurationError(
+                f"[{SECTION}] budgets has {entry!r}",
+                next_step="Give each currency once, with an amount above 0: USD:5000,EUR:800.",
+            )
+        budgets[currency.strip()] = amount
+    return budgets
+
+
+def read_principal_names() -> bool:
+    """
+    Return whether principals' names may be written and shown.
+
+    :raises ConfigurationError: the option is neither true nor false.
+    """
+    text = _find(SECTION, "principal_names").lower()
+    if text not in ("true", "false"):
+        raise ConfigurationError(f"[{SECTION}] principal_names is {text!r}", next_step="Set True or False.")
+    return text == "true"
 
 
 def read_close_day() -> int:

@@ -200,9 +200,18 @@ def get_provider_info() -> dict[str, Any]:
                         "Day of the month, 1 to 28, on which the month before it is closed.", "10", "10", "integer"
                     ),
                     "owners_url": _option(
-                        "CSV file that says who owns which principal, for reports: on S3, or a path.",
+                        "CSV file on S3 that says who owns which principal, for reports and pages.",
                         "",
                         "s3://company-llm-usage/owners.csv",
+                    ),
+                    "budgets": _option(
+                        "What a month may cost, by currency, for the page Spend.", "", "USD:5000,EUR:800"
+                    ),
+                    "principal_names": _option(
+                        "Write principals' names, personal data, into FOCUS at a close, and show them on pages.",
+                        "False",
+                        "True",
+                        "boolean",
                     ),
                 },
             },

@@ -1,6 +1,7 @@
 """The demo: real Airflow, a real S3 server, both vendors in the sandbox; three days archived, and closed as a month.
 
-``python -m sandbox.demo`` shows what is in the archive afterwards and ends; with ``--ui`` Airflow stays up for a look.
+``python -m sandbox.demo`` shows what is in the archive afterwards and ends; with ``--ui`` weeks were archived before,
+and Airflow stays up for a look at its pages.
 Nothing of it survives: signals, failures and the normal end all stop every process it started.
 """
 
@@ -26,7 +27,7 @@ from airflow_usage_provider.testing.s3 import S3Server
 from sandbox.airflow_standalone import AirflowStandalone, ApiError
 from sandbox.archive import ArchiveReader
 from sandbox.server import Sandbox
-from sandbox.tables import show_tables
+from sandbox.tables import build_tables, show_tables
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
@@ -36,6 +37,11 @@ DAG_IDS = ("keywordsai_users_daily", "langdock_usage_daily")
 CLOSE = "usage_month_close"
 STREAMS = "api_keys,api_keys:model,models"
 DAYS = 3
+OWNERS = """vendor,principal,owner,cost_center
+langdock,,Platform,4711
+keywordsai,team/berlin/*,Berlin,4712
+keywordsai,*@example.com,Sales,4713
+"""
 TIME_LIMIT = 600.0  # seconds for runs
 FAILED = ("failed", "up_for_retry")
 BUNDLES = [
@@ -300,6 +306,40 @@ def claim(home: Path) -> Iterator[None]:
         yield
 
 
+def make_past(vendors: Sandbox, s3: S3Server, until: date) -> dict[str, str]:
+    """Archive the days from the first of the month before, and return the settings of what else the pages show."""
+    from sandbox.history import archive_past
+
+    first = (until.replace(day=1) - timedelta(days=1)).replace(day=1)
+    days = [first + timedelta(days=number) for number in range((until - first).days)]
+    environment = describe_environment(vendors, s3)
+    keys = {
+        vendor: json.loads(environment[f"AIRFLOW_CONN_{vendor.upper()}_DEFAULT"])["password"]
+        for vendor in ("keywordsai", "langdock")
+    }
+    client = s3.client()
+    client.put_object(Bucket=s3.bucket, Key="owners.csv", Body=OWNERS.encode())
+    count = archive_past(vendors.url, keys, client, environment["AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL"], days)
+    client.close()
+    say(f"archived {len(days)} days before: {count} snapshots")
+    return {
+        "AIRFLOW__USAGE_PROVIDER__OWNERS_URL": f"s3://{s3.bucket}/owners.csv",
+        "AIRFLOW__USAGE_PROVIDER__BUDGETS": "USD:150",
+    }
+
+
+def months_to_close(days: Sequence[date]) -> list[str]:
+    """Return the months of the days, and the one before them, the latest first."""
+    before = days[0].replace(day=1) - timedelta(days=1)
+    return sorted({f"{day:%Y-%m}" for day in (before, *days)}, reverse=True)
+
+
+def is_closed(s3: S3Server, month: str) -> bool:
+    """Whether a month has a close."""
+    closes = s3.client().list_objects_v2(Bucket=s3.bucket, Prefix=f"llm-usage/closes/{month}/")
+    return any(entry["Key"].endswith("/close.json") for entry in closes.get("Contents", ()))
+
+
 def run_demo(home: Path, *, ui: bool) -> None:
     """Start everything, archive, show, stop."""
     today = datetime.now(UTC).date()
@@ -307,20 +347,26 @@ def run_demo(home: Path, *, ui: bool) -> None:
     with claim(home), Sandbox() as vendors, S3Server(data=home / "s3") as s3:
         say(f"vendors at {vendors.url}, downloads at {vendors.download_url}")
         say(f"S3 server: {s3.kind} at {s3.endpoint_url}, bucket {s3.bucket}")
+        environment = describe_environment(vendors, s3) | (make_past(vendors, s3, days[0]) if ui else {})
         say("starting Airflow, about 15 seconds")
-        with AirflowStandalone(home / "airflow", env=describe_environment(vendors, s3)) as airflow:
+        with AirflowStandalone(home / "airflow", env=environment) as airflow:
             say(f"Airflow is healthy at {airflow.url}")
             await_dags(airflow)
             say(f"archiving {days[0]} to {days[-1]} by a backfill")
             archive_days(airflow, days)
             say("all runs succeeded")
-            show_archive(ArchiveReader(s3.client(), s3.bucket))
-            show_tables(s3, "llm-usage")
-            say(f"closing {days[-1]:%Y-%m}, as much of it as there is")
-            closed = close_month(airflow, f"{days[-1]:%Y-%m}")
-            say(f"closed: {', '.join(f'{name} {value}' for name, value in closed.items())}")
+            if not ui:
+                show_archive(ArchiveReader(s3.client(), s3.bucket))
+                show_tables(s3, "llm-usage")
+            for month in months_to_close(days) if ui else [f"{days[-1]:%Y-%m}"]:
+                if not is_closed(s3, month):  # switched on, the DAG closes the month before by itself
+                    say(f"closing {month}, as much of it as there is")
+                    closed = close_month(airflow, month)
+                    say(f"closed: {', '.join(f'{name} {value}' for name, value in closed.items())}")
             if ui:
+                say(build_tables(s3, f"s3://{s3.bucket}/llm-usage").splitlines()[-1])
                 print(f"\nAirflow: {airflow.url}  user {airflow.username}  password {airflow.password}")
+                print(f"What was spent, and what is archived: {airflow.url}/plugin/llm-usage")
                 print(f"S3: {s3.endpoint_url}  access key {s3.access_key}  secret key {s3.secret_key}")
                 print("Ctrl-C stops everything.", flush=True)
                 signal.pause()
@@ -329,7 +375,9 @@ def run_demo(home: Path, *, ui: bool) -> None:
 def main(arguments: list[str] | None = None) -> int:
     """Run the demo; 0 when everything was archived."""
     parser = argparse.ArgumentParser(prog="python -m sandbox.demo", description=__doc__)
-    parser.add_argument("--ui", action="store_true", help="leave Airflow running until Ctrl-C")
+    parser.add_argument(
+        "--ui", action="store_true", help="with weeks of a past, and leave Airflow running until Ctrl-C"
+    )
     parser.add_argument("--home", type=Path, default=Path(".demo"), help="where it writes (default %(default)s)")
     options = parser.parse_args(arguments)
     stop_on_signals()

@@ -15,7 +15,7 @@ from airflow_usage_provider.archive.checksums import prefer_checksums
 from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.compat import AirflowFailException
-from airflow_usage_provider.configuration import read_option, read_owners_url, read_tables_url
+from airflow_usage_provider.configuration import read_option, read_owners_url, read_principal_names, read_tables_url
 from airflow_usage_provider.exceptions import ConfigurationError, FatalError, UnreconciledError
 from airflow_usage_provider.operators.alerts import read_owners
 from airflow_usage_provider.tables.charges import add_up, choose_pots, iter_charges, read_views
@@ -55,6 +55,7 @@ def plan_close(context: Mapping[str, Any]) -> dict[str, Any]:
         "archive_url": read_option("archive_url"),
         "tables_url": read_tables_url(),
         "owners_url": read_owners_url(),
+        "names": read_principal_names(),
         "aws_conn_id": read_option("aws_conn_id"),
     }
 
@@ -84,7 +85,7 @@ def write_focus_files(plan: Mapping[str, Any]) -> dict[str, str]:
     totals = Sums()
     with _opened(plan) as (objects, month, as_of):
         shelf = S3Shelf(objects.client, ArchiveLocation.parse(plan["tables_url"]))
-        for file in write_focus(objects, month, shelf, as_of=as_of):
+        for file in write_focus(objects, month, shelf, as_of=as_of, names=plan["names"]):
             for currency, total in file.totals.items():
                 totals.add((currency,), total)
     return {currency: f"{total:f}" for (currency,), total in sorted(totals.items())}

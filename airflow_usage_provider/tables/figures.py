@@ -79,7 +79,7 @@ def gather(objects: Objects, pots: Sequence[PotDay], owners: Owners, *, is_stric
             principal = (charge.principal_kind or "", charge.principal or "")
             figures.principals.add((pot.vendor, pot.account, *principal, currency), cost)
             figures.models.add((pot.vendor, pot.account, charge.model or "", currency), cost)
-            owner = owners.find(charge) if owners else Owner()
+            owner = owners.find(pot.vendor, pot.account, charge.principal or "", pot.usage_date) if owners else Owner()
             figures.owners.add((owner.name, owner.cost_center, currency), cost)
         if unpriced:
             figures.unpriced[pot.vendor, pot.account, pot.pot, pot.usage_date.isoformat()] = len(unpriced)

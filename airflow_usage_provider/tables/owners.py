@@ -12,13 +12,9 @@ import io
 from dataclasses import dataclass
 from datetime import date
 from fnmatch import fnmatchcase
-from typing import TYPE_CHECKING
 
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.models import parse_usage_date
-
-if TYPE_CHECKING:
-    from airflow_usage_provider.tables.charges import Charge
 
 COLUMNS = ("vendor", "account", "principal", "owner", "cost_center", "valid_from", "valid_to")
 _REQUIRED = ("principal", "owner")
@@ -44,12 +40,11 @@ class Claim:
     valid_from: date
     valid_to: date
 
-    def has(self, vendor: str, account: str, principal: str, day: date) -> bool:
-        """Whether it claims what a principal used on a day."""
+    def has(self, vendor: str, account: str, principal: str) -> bool:
+        """Whether it claims what a principal used while it is valid."""
         return (
             self.vendor in ("", vendor)
             and self.account in ("", account)
-            and self.valid_from <= day <= self.valid_to
             and (not self.principal or fnmatchcase(principal, self.principal))
         )
 
@@ -59,30 +54,32 @@ class Owners:
 
     def __init__(self, claims: tuple[Claim, ...] = ()) -> None:
         self._claims = claims
-        self._known: dict[tuple[str, str, str, date], Owner] = {}
+        self._known: dict[tuple[str, str, str], list[Claim]] = {}
 
     def __bool__(self) -> bool:
         return bool(self._claims)
 
-    def find(self, charge: Charge) -> Owner:
+    def change_between(self, first: date, last: date) -> bool:
+        """Whether who pays may be another on one of these days than on another of them."""
+        return any(first < claim.valid_from <= last or first <= claim.valid_to < last for claim in self._claims)
+
+    def find(self, vendor: str, account: str, principal: str, day: date) -> Owner:
         """
-        Return who pays for a charge.
+        Return who pays for what a principal used on a day.
 
         :raises ConfigurationError: two lines claim it.
         """
-        series, day = charge.view.day.series, charge.view.day.usage_date
-        subject = (series.vendor, series.account, charge.principal or "", day)
+        subject = (vendor, account, principal)
         if subject not in self._known:
-            claims = [claim for claim in self._claims if claim.has(*subject)]
-            if len(claims) > 1:
-                lines = " and ".join(f"{claim.number} ({claim.owner.name})" for claim in claims[:2])
-                raise ConfigurationError(
-                    f"Lines {lines} of the owners file both claim {charge.principal!r} of "
-                    f"{series.vendor}/{series.account} on {day}",
-                    next_step="End the one before the other begins, or narrow a pattern.",
-                )
-            self._known[subject] = claims[0].owner if claims else Owner()
-        return self._known[subject]
+            self._known[subject] = [claim for claim in self._claims if claim.has(*subject)]
+        claims = [claim for claim in self._known[subject] if claim.valid_from <= day <= claim.valid_to]
+        if len(claims) > 1:
+            lines = " and ".join(f"{claim.number} ({claim.owner.name})" for claim in claims[:2])
+            raise ConfigurationError(
+                f"Lines {lines} of the owners file both claim {principal!r} of {vendor}/{account} on {day}",
+                next_step="End the one before the other begins, or narrow a pattern.",
+            )
+        return claims[0].owner if claims else Owner()
 
 
 def parse_owners(body: bytes) -> Owners:

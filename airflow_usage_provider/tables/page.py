@@ -9,6 +9,7 @@ import base64
 import hashlib
 import html
 import re
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import TYPE_CHECKING
 
@@ -28,12 +29,12 @@ _STYLE = """
   --well: #1f2630; --good: #6cc08b; --warn: #e0b040; --bad: #f2857d;
   --c0: #6ea8e6; --c1: #f0a458; --c2: #74c494; --c3: #bd92dd; --c4: #ea8790; --c5: #9aa5b1; } }
 * { box-sizing: border-box; }
-body { margin: 0 auto; max-width: 60rem; padding: 1.5rem; background: var(--page); color: var(--ink);
+body { margin: 0 auto; max-width: 72rem; padding: 1.5rem; background: var(--page); color: var(--ink);
   font: 15px/1.45 system-ui, sans-serif; }
 h1 { font-size: 1.5rem; margin: 0 0 .2rem; } h2 { font-size: 1.1rem; margin: 2rem 0 .5rem; }
 p { margin: .3rem 0; } .soft, figcaption { color: var(--soft); }
 .tiles { display: flex; flex-wrap: wrap; gap: .8rem; margin: 1rem 0; }
-.tile { background: var(--well); border-radius: .5rem; padding: .7rem 1rem; min-width: 11rem; }
+.tile { background: var(--well); border-radius: .5rem; padding: .7rem 1rem; min-width: 9rem; }
 .tile b { display: block; font-size: 1.35rem; font-variant-numeric: tabular-nums; }
 .wide { overflow-x: auto; }
 table { border-collapse: collapse; width: 100%; } caption { text-align: left; color: var(--soft); }
@@ -42,27 +43,45 @@ th, td { text-align: left; padding: .25rem .6rem .25rem 0; border-bottom: 1px so
 th { font-weight: 600; color: var(--soft); }
 .number { text-align: right; font-variant-numeric: tabular-nums; white-space: nowrap; overflow-wrap: normal; }
 figure { margin: .5rem 0; } svg { width: 100%; height: auto; } svg text { fill: var(--soft); font-size: 11px; }
-svg line { stroke: var(--line); }
+svg line { stroke: var(--line); } svg line.limit { stroke: var(--bad); stroke-width: 1.5; stroke-dasharray: 6 4; }
 .key { display: inline-block; width: .7em; height: .7em; border-radius: 2px; margin: 0 .35em 0 .9em; }
-.days td, .days th { min-width: 0; height: 1.35rem; padding: 0; text-align: center; font-size: 11px;
-  border: 1px solid var(--page); }
+.key.limit { height: 0; border-top: 2px dashed var(--bad); border-radius: 0; vertical-align: middle; }
+.days td, .days th { min-width: 1.25rem; overflow-wrap: normal; height: 1.35rem; padding: 0;
+  text-align: center; font-size: 11px; border: 1px solid var(--page); }
 .days th:first-child { text-align: left; padding-right: .6rem; white-space: nowrap; }
 .complete { background: color-mix(in srgb, var(--good) 35%, var(--page)); }
 .empty { background: var(--well); } .revised { background: color-mix(in srgb, var(--warn) 45%, var(--page)); }
 .missing { background: color-mix(in srgb, var(--bad) 55%, var(--page)); }
 .provisional { background: color-mix(in srgb, var(--c0) 30%, var(--page)); }
+.lagging { background: color-mix(in srgb, var(--c3) 55%, var(--page)); }
+.days td a { display: block; color: inherit; text-decoration: none; }
 a { color: var(--c0); } :focus-visible { outline: 2px solid var(--c1); outline-offset: 2px; }
-nav a, form > * { margin-right: .8rem; } nav a[aria-current] { color: var(--ink); font-weight: 600; }
+nav, form { margin: .4rem 0; } nav a, form > * { margin-right: .8rem; }
+nav a[aria-current] { color: var(--ink); font-weight: 600; }
 @media print { :root { color-scheme: light; } body { max-width: none; padding: 0; font-size: 11px; }
   h2 { break-after: avoid; } tr, figure, .tile { break-inside: avoid; } .wide { overflow: visible; }
   * { print-color-adjust: exact; -webkit-print-color-adjust: exact; } }
 """ + "".join(f".s{n} {{ fill: var(--c{n}); background: var(--c{n}); }}\n" for n in range(_COLOURS))
 
-#: What a server says of a page beside what the page says of itself: its own style and nothing else.
-POLICY = (
-    f"default-src 'none'; style-src 'sha256-{base64.b64encode(hashlib.sha256(_STYLE.encode()).digest()).decode()}'; "
-    "base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
-)
+
+@dataclass(frozen=True, slots=True)
+class Link:
+    """A text that leads somewhere."""
+
+    text: str
+    href: str
+
+
+Cell = str | Decimal | Link | None
+
+
+def write_policy(document: str) -> str:
+    """Return what a server says of a page of ours beside what the page says of itself: its style and nothing else."""
+    style = document.partition("<style>")[2].partition("</style>")[0]
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    return (
+        f"default-src 'none'; style-src 'sha256-{digest}'; base-uri 'none'; form-action 'self'; frame-ancestors 'self'"
+    )
 
 
 def escape(text: str) -> str:
@@ -103,12 +122,12 @@ def tiles(facts: Iterable[tuple[str, str, str]]) -> str:
     )
 
 
-def table(headings: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]]) -> str:
+def table(headings: Sequence[str], rows: Iterable[Sequence[Cell]]) -> str:
     """Return a table; decimals stand to the right with every digit, None is a hyphen."""
     rows = list(rows)
     if not rows:
         return '<p class="soft">None.</p>\n'
-    numbers = {place for row in rows for place, value in enumerate(row) if not isinstance(value, str)}
+    numbers = {place for row in rows for place, value in enumerate(row) if not isinstance(value, str | Link)}
     body = "".join(f"<tr>{''.join(map(_cell, row))}</tr>\n" for row in rows)
     head = "".join(
         f'<th scope="col"{" class=number" if place in numbers else ""}>{escape(heading)}</th>'
@@ -120,14 +139,17 @@ def table(headings: Sequence[str], rows: Iterable[Sequence[str | Decimal | None]
     )
 
 
-def bars(days: Sequence[str], series: Mapping[str, Mapping[str, Decimal]], unit: str) -> str:
+def bars(
+    days: Sequence[str], series: Mapping[str, Mapping[str, Decimal]], unit: str, line: tuple[str, Decimal] | None = None
+) -> str:
     """
     Return bars of each day, stacked by series; below zero nothing is drawn.
 
     :param series: amounts by name and day.
+    :param line: name and height of a line across the bars.
     """
     stacks = [sum((max(own.get(day, Decimal(0)), Decimal(0)) for own in series.values()), Decimal(0)) for day in days]
-    top = _round_up(max(stacks, default=Decimal(0)))
+    top = _round_up(max([*stacks, line[1] if line else Decimal(0)]))
     inner, step = _HEIGHT - _BOTTOM - _TOP, Decimal(_WIDTH - _LEFT) / max(len(days), 1)
     drawn = []
     for quarter in range(5):
@@ -148,34 +170,56 @@ def bars(days: Sequence[str], series: Mapping[str, Mapping[str, Decimal]], unit:
             drawn.append(
                 f'<text x="{x + step / 2:.1f}" y="{_HEIGHT - 6}" text-anchor="middle">{escape(day[-2:])}</text>'
             )
+    if line:
+        height = _TOP + inner - line[1] / top * inner
+        drawn.append(
+            f'<line class="limit" x1="{_LEFT}" x2="{_WIDTH}" y1="{height:.1f}" y2="{height:.1f}">'
+            f"<title>{escape(f'{line[0]}: {line[1]:f} {unit}')}</title></line>"
+        )
     keys = "".join(
         f'<span class="key s{number % _COLOURS}"></span>{escape(name)}' for number, name in enumerate(series)
     )
+    if line:
+        keys += f'<span class="key limit"></span>{escape(line[0])}'
     return (
         f'<figure><svg viewBox="0 0 {_WIDTH} {_HEIGHT}" role="img" aria-label="{escape(unit)} a day">'
         f"{''.join(drawn)}</svg><figcaption>{escape(unit)} a day{keys}</figcaption></figure>\n"
     )
 
 
-def coverage(days: Sequence[str], states: Mapping[str, Sequence[str]]) -> str:
-    """Return a field for each day of each stream, marked by its state, a letter each."""
+def coverage(
+    days: Sequence[str], states: Mapping[str, Sequence[str]], links: Mapping[tuple[str, str], str] | None = None
+) -> str:
+    """
+    Return a field for each day of each stream, marked by its state, a letter each.
+
+    :param links: where a field leads, by name and day; others lead nowhere.
+    """
     head = "".join(f'<th scope="col">{escape(day[-2:])}</th>' for day in days)
     rows = "".join(
         f'<tr><th scope="row">{escape(name)}</th>'
-        + "".join(
-            f'<td class="{escape(state)}" title="{escape(f"{day} {state}")}">{escape(state[0])}</td>'
-            for day, state in zip(days, own, strict=True)
-        )
+        + "".join(_field(day, state, (links or {}).get((name, day))) for day, state in zip(days, own, strict=True))
         + "</tr>\n"
         for name, own in states.items()
     )
-    key = '<p class="soft">c complete, e empty, p provisional, r revised, m missing</p>\n'
+    seen = dict.fromkeys(state for own in states.values() for state in own)
+    key = f'<p class="soft">{escape(", ".join(f"{state[0]} {state}" for state in seen))}</p>\n'
     return f'<div class="wide" tabindex="0"><table class="days">\n<tr><th></th>{head}</tr>\n{rows}</table></div>\n{key}'
 
 
-def _cell(value: str | Decimal | None) -> str:
+def _field(day: str, state: str, href: str | None) -> str:
+    said = escape(f"{day} {state}")
+    content = escape(state[0])
+    if href:
+        content = f'<a href="{escape(href)}" aria-label="{said}">{content}</a>'
+    return f'<td class="{escape(state)}" title="{said}">{content}</td>'
+
+
+def _cell(value: Cell) -> str:
     if value is None:
         return '<td class="number">-</td>'
+    if isinstance(value, Link):
+        return f'<td><a href="{escape(value.href)}">{escape(value.text)}</a></td>'
     return f'<td class="number">{value:f}</td>' if isinstance(value, Decimal) else f"<td>{escape(value)}</td>"
 
 
@@ -186,7 +230,7 @@ def _round_up(value: Decimal) -> Decimal:
     step = Decimal(1).scaleb(value.adjusted())
     return next(
         step * factor
-        for factor in (Decimal(1), Decimal(2), Decimal(4), Decimal(5), Decimal(8), Decimal(10))
+        for factor in map(Decimal, ("1", "1.2", "1.6", "2", "4", "5", "8", "10"))
         if value <= step * factor
     )
 

@@ -9,7 +9,7 @@ from datetime import date
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.catalog import Day, Selection, list_days
-from airflow_usage_provider.tables.columns import SNAPSHOTS, month_schema, table_columns
+from airflow_usage_provider.tables.columns import SNAPSHOTS, declared_columns, month_schema, table_columns
 from airflow_usage_provider.tables.layout import TABLES
 from airflow_usage_provider.tables.timeline import list_revisions, read_snapshots
 from airflow_usage_provider.vendors.schemas import find_schema
@@ -60,12 +60,17 @@ class MonthSources:
             "as_of": self.as_of and self.as_of.isoformat(),
             "columns": dict(SNAPSHOTS) if table == "snapshots" else table_columns(self.schema, table),
             "days": self._days(table),
-            **(self._whole_month() if table == "snapshots" else {}),
+            **(self._whole_month() if table == "snapshots" else {"roles": self._roles()}),
         }
 
     def snapshot_rows(self) -> list[dict[str, Any]]:
         """Return the rows of ``snapshots``."""
         return [_describe(snapshot) for snapshot in self.snapshots]
+
+    def _roles(self) -> dict[str, str]:
+        """Return what columns are for, by the names that the tables give them."""
+        names = declared_columns(self.schema)
+        return {role: names.get(value, value) for role, value in self.schema.roles.items()}
 
     def _whole_month(self) -> dict[str, Any]:
         """Return what ``snapshots`` says of all three tables, as it is written last."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import threading
 import time
 from dataclasses import dataclass, field
@@ -9,14 +10,17 @@ from importlib.util import find_spec
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.keys import ArchiveLocation
-from airflow_usage_provider.configuration import Options, read_option, read_tables_url
+from airflow_usage_provider.configuration import Options, read_option, read_owners_url, read_tables_url
 from airflow_usage_provider.exceptions import ConfigurationError
+from airflow_usage_provider.tables.owners import parse_owners
+from airflow_usage_provider.ui.charges import OwnersFile
 from airflow_usage_provider.ui.store import TableStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 
+_LARGEST_OWNERS = 4 * 1024 * 1024
 _FRESH = 300.0  # seconds for which a client is used, so that a connection that was changed is noticed
 
 
@@ -51,6 +55,19 @@ class Sources:
     def archive(self) -> TableStore:
         """Return the store of the archive, for its closes."""
         return self._open(read_option("archive_url"))
+
+    def owners(self) -> OwnersFile | None:
+        """
+        Return the file of owners; None if there is none.
+
+        :raises ConfigurationError: it is not there, or cannot be read.
+        """
+        url = read_owners_url()
+        if url is None:
+            return None
+        folder, _, name = url.rpartition("/")
+        body = self._open(folder).read(name, _LARGEST_OWNERS)
+        return OwnersFile(parse_owners(body), hashlib.sha256(body).hexdigest())
 
     def _open(self, url: str) -> TableStore:
         location = ArchiveLocation.parse(url)

@@ -2,15 +2,17 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 from airflow_usage_provider.exceptions import ConfigurationError
 from airflow_usage_provider.tables.charges import EXACT
 from airflow_usage_provider.tables.figures import Sums
 from airflow_usage_provider.tables.layout import Month
+from airflow_usage_provider.ui.charges import Adding
+from airflow_usage_provider.ui.store import NotThereError
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
@@ -19,30 +21,16 @@ if TYPE_CHECKING:
 
 FOCUS = "focus/1.4/"
 _MONTH = "billing_month="
-_COLUMNS = (
-    "BilledCost",
-    "BillingCurrency",
-    "ServiceProviderName",
-    "BillingAccountId",
-    "ChargeDescription",
-    "x_PrincipalKind",
-    "x_PrincipalId",
-    "x_ModelId",
-)
-#: What a month is broken down by, and the columns that tell apart what it is broken into.
+#: What a month is broken down by, and what tells apart what it is broken into.
 BREAKDOWNS: Mapping[str, tuple[str, ...]] = {
     "account": ("vendor", "account"),
+    "owner": ("owner", "cost center"),
     "principal": ("vendor", "account", "kind", "principal"),
     "model": ("vendor", "model"),
 }
-_KEYS: Mapping[str, tuple[str, ...]] = {
-    "day": ("ServiceProviderName", "day"),
-    "account": ("ServiceProviderName", "BillingAccountId"),
-    "principal": ("ServiceProviderName", "BillingAccountId", "x_PrincipalKind", "x_PrincipalId"),
-    "model": ("ServiceProviderName", "x_ModelId"),
-}
 _NO_TABLES = "There are no tables of cost yet"
 _MAKE = "Run the DAG usage_month_close for a month, or usage-archive focus ARCHIVE --month YYYY-MM --to TABLES_URL."
+_Breakdowns = dict[str, Sums]
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -53,6 +41,7 @@ class Spend:
     :param months: every month there is, the newest first; likewise ``currencies`` of this month.
     :param days: cost by vendor and day of the month as ``YYYY-MM-DD``.
     :param sums: by breakdown: cost by key; ``before`` likewise, of the month before, None if that is not there.
+    :param names: of principals, by their key.
     """
 
     month: Month
@@ -62,6 +51,12 @@ class Spend:
     days: Mapping[str, Mapping[str, Decimal]]
     sums: Mapping[str, Mapping[tuple[str, ...], Decimal]]
     before: Mapping[str, Mapping[tuple[str, ...], Decimal]] | None
+    names: Mapping[tuple[str, ...], str] = field(default_factory=dict)
+
+    @property
+    def last_day(self) -> str:
+        """The latest day with charges, as ``YYYY-MM-DD``."""
+        return max(day for own in self.days.values() for day in own)
 
     @property
     def total(self) -> Decimal:
@@ -74,21 +69,18 @@ class Spend:
         return None if self.before is None else add_up(self.before["account"])
 
 
-class NotThereError(ConfigurationError):
-    """What was asked for is not among the tables."""
-
-
-def read_spend(store: TableStore, month: Month | None, currency: str) -> Spend:
+def read_spend(store: TableStore, month: Month | None, currency: str, adding: Adding | None = None) -> Spend:
     """
     Read a month; without one, the newest; without a currency, the one that comes first.
 
+    :param adding: whether owners and names are wanted.
     :raises NotThereError: there is no such month or currency, or no table at all.
     """
     months = list_months(store, FOCUS, _MONTH)
     if not months:
         raise NotThereError(_NO_TABLES, next_step=_MAKE)
-    chosen = month or months[0]
-    sums = _read_month(store, chosen) if chosen in months else {}
+    chosen, how = month or months[0], adding or Adding()
+    sums, names = _read_month(store, chosen, how) if chosen in months else ({}, {})
     currencies = sorted(sums)
     if not currencies:
         raise NotThereError(f"There is no cost of {chosen} among the tables", next_step=_MAKE)
@@ -96,7 +88,10 @@ def read_spend(store: TableStore, month: Month | None, currency: str) -> Spend:
         raise NotThereError(f"Nothing of {chosen} is in {currency!r}", next_step=f"Ask for {', '.join(currencies)}.")
     unit = currency or currencies[0]
     previous = Month.of(chosen.first - timedelta(days=1))
-    before = _read_month(store, previous).get(unit, dict.fromkeys(_KEYS, Sums())) if previous in months else None
+    before = None
+    if previous in months:
+        sums_before, names_before = _read_month(store, previous, how)
+        before, names = sums_before.get(unit, _nothing(how)), {**names_before, **names}
     days: dict[str, dict[str, Decimal]] = {}
     for (vendor, day), cost in sorted(sums[unit]["day"].items()):
         days.setdefault(vendor, {})[day] = cost
@@ -108,6 +103,7 @@ def read_spend(store: TableStore, month: Month | None, currency: str) -> Spend:
         days=days,
         sums=sums[unit],
         before=before,
+        names=names,
     )
 
 
@@ -130,27 +126,17 @@ def add_up(sums: Mapping[tuple[str, ...], Decimal]) -> Decimal:
     return total
 
 
-def _read_month(store: TableStore, month: Month) -> dict[str, dict[str, Sums]]:
-    found = store.find(f"{FOCUS}{_MONTH}{month}/")
-    sums: dict[str, dict[str, Sums]] = {}
-    for breakdown, currency, key, cost in store.load(found, _COLUMNS, reduce_charges):
-        sums.setdefault(currency, {each: Sums() for each in _KEYS})[breakdown].add(key, cost)
-    return sums
+def _read_month(
+    store: TableStore, month: Month, how: Adding
+) -> tuple[dict[str, _Breakdowns], dict[tuple[str, ...], str]]:
+    sums: dict[str, _Breakdowns] = {}
+    names: dict[tuple[str, ...], str] = {}
+    for each in store.load(store.find(f"{FOCUS}{_MONTH}{month}/"), how.kind, how.add_up):
+        sums.setdefault(each.currency, _nothing(how))[each.breakdown].add(each.key, each.cost)
+        if each.name:
+            names[each.key] = each.name
+    return sums, names
 
 
-def reduce_charges(batches: Any) -> list[tuple[str, str, tuple[str, ...], Decimal]]:
-    """Return breakdown, currency, key and cost of everything in one file."""
-    import pyarrow as pa
-    import pyarrow.compute as pc
-
-    sums: dict[tuple[str, str], Sums] = {}
-    for batch in batches:
-        table = pa.Table.from_batches([batch])
-        days = pc.utf8_slice_codeunits(table["ChargeDescription"], -10, None)  # it ends with the usage date
-        table = table.append_column("day", days)
-        for breakdown, keys in _KEYS.items():
-            grouped = table.group_by(["BillingCurrency", *keys]).aggregate([("BilledCost", "sum")])
-            for row in grouped.to_pylist():
-                key = tuple(row[name] or "" for name in keys)
-                sums.setdefault((breakdown, row["BillingCurrency"]), Sums()).add(key, row["BilledCost_sum"])
-    return [(*names, key, cost) for names, own in sums.items() for key, cost in own.items()]
+def _nothing(how: Adding) -> _Breakdowns:
+    return {each: Sums() for each in how.breakdowns}

@@ -6,19 +6,23 @@ be still true.
 
 from __future__ import annotations
 
+import json
 import tempfile
 import threading
 import time
 from collections import OrderedDict
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import closing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 
-from airflow_usage_provider.archive.errors import translated_errors
+from airflow_usage_provider.archive.errors import is_missing, translated_errors
 from airflow_usage_provider.exceptions import ArchiveUnavailableError, ConfigurationError, UsageProviderError
+from airflow_usage_provider.tables.build import METADATA
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from airflow_usage_provider.archive.keys import ArchiveLocation
 
@@ -28,6 +32,10 @@ MOST_KEPT = 200_000  # rows of what was made, over all objects
 SECONDS = 25.0  # for one page
 _AT_ONCE = 4
 _BATCH = 65_536
+
+
+class NotThereError(ConfigurationError):
+    """What was asked for is not there."""
 
 
 class UnreadableTableError(UsageProviderError):
@@ -41,6 +49,38 @@ class Found:
     name: str
     etag: str
     size: int
+
+
+class Table:
+    """
+    An open Parquet file.
+
+    :param file: ``pyarrow.parquet.ParquetFile``.
+    :param uri: where it lies.
+    """
+
+    def __init__(self, file: Any, uri: str) -> None:
+        self._file = file
+        self.uri = uri
+        self.columns = frozenset(file.schema_arrow.names)
+
+    def footer(self, name: str) -> Any:
+        """Return what the footer says of one thing; None if it says nothing."""
+        said = (self._file.metadata.metadata or {}).get(f"{METADATA}{name}".encode())
+        return said and json.loads(said)
+
+    def batches(self, *columns: str) -> Iterator[Any]:
+        """
+        Yield record batches.
+
+        :raises UnreadableTableError: a column is not there.
+        """
+        if lacking := sorted(set(columns) - self.columns):
+            raise UnreadableTableError(f"{self.uri} lacks {', '.join(lacking)}", next_step=_ANEW)
+        yield from self._file.iter_batches(_BATCH, columns=list(columns))
+
+
+Reduce = Callable[[Table], list[Any]]
 
 
 @dataclass(slots=True)
@@ -87,40 +127,58 @@ class TableStore:
                 )
         return found
 
-    def load(self, found: Sequence[Found], columns: Sequence[str], reduce: Callable[[Any], list[Any]]) -> list[Any]:
+    def load(self, found: Sequence[Found], kind: str, reduce: Reduce) -> list[Any]:
         """
-        Return what a function makes of each object's record batches, all in one list.
+        Return what a function makes of each table, all in one list.
 
-        :param columns: the batches' columns.
+        :param kind: names what it makes: of one object and kind it is made once.
         :raises UnreadableTableError: an object is no such table.
         :raises ArchiveUnavailableError: it takes too long; what was read is kept for the next try.
         """
-        parts = {each: made for each in found if (made := self._recall(each, reduce)) is not None}
+        parts = {each: made for each in found if (made := self._recall(each, kind)) is not None}
         if lacking := [each for each in found if each not in parts]:
             deadline = self.clock() + SECONDS
             if not self._turn.acquire(timeout=SECONDS):  # one page reads at a time; what is kept waits for nobody
                 _refuse_slow()
             try:
                 with ThreadPoolExecutor(_AT_ONCE, thread_name_prefix="llm-usage") as pool:
-                    made_now = pool.map(lambda each: self._load(each, columns, reduce, deadline), lacking)
+                    made_now = pool.map(lambda each: self._load(each, kind, reduce, deadline), lacking)
                     parts |= dict(zip(lacking, made_now, strict=True))
             finally:
                 self._turn.release()
         return [row for each in found for row in parts[each]]
 
     def read(self, name: str, most: int) -> bytes:
-        """Return the beginning of a small object."""
+        """
+        Return a small object.
+
+        :param most: bytes it may have.
+        :raises NotThereError: it is not there.
+        :raises UnreadableTableError: it has more.
+        """
+        from botocore.exceptions import ClientError
+
         with translated_errors(self.location.bucket):
-            answer = self.client.get_object(Bucket=self.location.bucket, Key=self._key(name), Range=f"bytes=0-{most}")
-            body: bytes = answer["Body"].read(most)
+            try:
+                answer = self.client.get_object(Bucket=self.location.bucket, Key=self._key(name))
+            except ClientError as error:
+                if not is_missing(error):
+                    raise
+                raise NotThereError(f"There is no {self.uri(name)}", next_step="Choose what a page offers.") from None
+            with closing(answer["Body"]) as stream:
+                body: bytes = stream.read(most + 1)
+        if len(body) > most:
+            raise UnreadableTableError(
+                f"{self.uri(name)} is larger than {most:,} bytes", next_step="Look at it with another program."
+            )
         return body
 
     def uri(self, name: str) -> str:
         """``s3://`` address."""
         return self.location.uri(self._key(name))
 
-    def _load(self, found: Found, columns: Sequence[str], reduce: Callable[[Any], list[Any]], deadline: float) -> Any:
-        if (kept := self._recall(found, reduce)) is not None:
+    def _load(self, found: Found, kind: str, reduce: Reduce, deadline: float) -> Any:
+        if (kept := self._recall(found, kind)) is not None:
             return kept
         if self.clock() > deadline:
             _refuse_slow()
@@ -128,8 +186,8 @@ class TableStore:
             raise UnreadableTableError(
                 f"{self.uri(found.name)} is too large for a page", next_step="Ask it by SQL: see docs/querying.md."
             )
-        made = reduce(self._batches(found, columns, deadline))
-        key = (found.name, found.etag, reduce.__name__)
+        made = self._reduce(found, reduce, deadline)
+        key = (found.name, found.etag, kind)
         with self._lock:
             for old in [old for old in self._kept if old[0] == key[0] and old[2] == key[2]]:
                 del self._kept[old]
@@ -138,14 +196,14 @@ class TableStore:
                 self._kept.popitem(last=False)
         return made
 
-    def _recall(self, found: Found, reduce: Callable[[Any], list[Any]]) -> Any:
-        key = (found.name, found.etag, reduce.__name__)
+    def _recall(self, found: Found, kind: str) -> Any:
+        key = (found.name, found.etag, kind)
         with self._lock:
             if key in self._kept:
                 self._kept.move_to_end(key)
             return self._kept.get(key)
 
-    def _batches(self, found: Found, columns: Sequence[str], deadline: float) -> Iterator[Any]:
+    def _reduce(self, found: Found, reduce: Reduce, deadline: float) -> list[Any]:
         import pyarrow as pa
         import pyarrow.parquet as pq
 
@@ -158,12 +216,7 @@ class TableStore:
                         _refuse_slow()
             file.seek(0)
             try:
-                table = pq.ParquetFile(file)
-                if lacking := set(columns) - set(table.schema_arrow.names):
-                    raise UnreadableTableError(
-                        f"{self.uri(found.name)} lacks {', '.join(sorted(lacking))}", next_step=_ANEW
-                    )
-                yield from table.iter_batches(_BATCH, columns=list(columns))
+                return reduce(Table(pq.ParquetFile(file), self.uri(found.name)))
             except (pa.ArrowException, OSError):
                 raise UnreadableTableError(f"{self.uri(found.name)} is no Parquet", next_step=_ANEW) from None
 

@@ -7,6 +7,8 @@ import os
 import subprocess
 import sys
 import tempfile
+import warnings
+from contextlib import suppress
 from pathlib import Path
 
 import pytest
@@ -22,6 +24,9 @@ os.environ.update(
         "AIRFLOW__LOGGING__LOGGING_LEVEL": "INFO",
     }
 )
+with warnings.catch_warnings(action="ignore"), suppress(ImportError):  # here once, of what is older than its packages
+    import airflow.plugins_manager  # noqa: F401
+    import fastapi.testclient  # noqa: F401
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:

@@ -12,6 +12,7 @@ from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.bundles import UsageDagBundle
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
+from airflow_usage_provider.operators.close import plan_close, write_focus_files
 from airflow_usage_provider.vendors.langdock.schemas import export_schema
 
 KEYS = Series("langdock", "acme", "api_keys")
@@ -74,6 +75,19 @@ def test_a_whole_month_is_sealed_reported_and_closed_again_beside_the_first(clos
     again = closes(objects)
     assert again[0] == first
     assert again[1]["difference"] == {"USD": "0.25"}
+
+
+@pytest.mark.parametrize("names", ["True", "False"])
+def test_names_are_written_only_if_the_setting_says_so(
+    monkeypatch, connect_vendors, archive_url, store, objects, names
+):
+    connect_vendors()
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL", archive_url)
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__PRINCIPAL_NAMES", names)
+    store(DAYS[0], "0.10")
+    write_focus_files(plan_close({"params": {"month": f"{MONTH:%Y-%m}"}}))
+    body = objects()[f"tables/focus/1.4/billing_month={MONTH:%Y-%m}/langdock.acme.parquet"]
+    assert (b"x_PrincipalName" in body) is (names == "True")
 
 
 def test_a_month_with_missing_days_fails_in_verify_and_nothing_is_sealed(close, store, objects):

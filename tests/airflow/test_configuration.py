@@ -1,5 +1,7 @@
 from __future__ import annotations
 
+from decimal import Decimal
+
 import pytest
 
 from airflow_usage_provider import configuration
@@ -39,3 +41,22 @@ def test_there_need_be_no_owners(configure):
     assert configuration.read_owners_url() is None
     configure(owners_url="s3://bucket/owners.csv")
     assert configuration.read_owners_url() == "s3://bucket/owners.csv"
+
+
+def test_budgets_are_amounts_by_currency(configure):
+    assert configuration.read_budgets() == {}
+    configure(budgets="USD:5000, EUR:800.50")
+    assert configuration.read_budgets() == {"USD": Decimal(5000), "EUR": Decimal("800.50")}
+    for wrong in ("USD", "USD:", "USD:0", "USD:-1", "USD:many", "USD:1,USD:2"):
+        configure(budgets=wrong)
+        with pytest.raises(ConfigurationError, match=r"\[usage_provider\] budgets has "):
+            configuration.read_budgets()
+
+
+def test_names_are_personal_data_unless_told_otherwise(configure):
+    assert configuration.read_principal_names() is False
+    configure(principal_names="True")
+    assert configuration.read_principal_names() is True
+    configure(principal_names="ture")
+    with pytest.raises(ConfigurationError, match="principal_names is 'ture'"):
+        configuration.read_principal_names()

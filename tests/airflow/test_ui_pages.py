@@ -2,12 +2,17 @@
 
 from __future__ import annotations
 
+import base64
 import csv
+import hashlib
+import html
 import io
 import logging
+import re
 import threading
+from collections.abc import Callable
 from dataclasses import dataclass, replace
-from datetime import UTC, date, datetime
+from datetime import UTC, date, datetime, time, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -29,10 +34,13 @@ from airflow_usage_provider.tables.shelf import S3Shelf
 from airflow_usage_provider.tables.target import S3Target
 from airflow_usage_provider.tables.update import update_tables
 from airflow_usage_provider.ui import app as app_module
+from airflow_usage_provider.ui import closes as closes_module
 from airflow_usage_provider.ui import store as store_module
+from airflow_usage_provider.ui import views
 from airflow_usage_provider.ui.app import build_app
+from airflow_usage_provider.ui.snapshots import Expected, read_coverage
 from airflow_usage_provider.ui.sources import Sources
-from airflow_usage_provider.ui.store import TableStore
+from airflow_usage_provider.ui.store import Table, TableStore
 from tests.unit.tables.months import MonthArchive
 
 pytestmark = pytest.mark.airflow
@@ -42,18 +50,21 @@ EVIL = "<script>alert(1)</script>\u202egnp.exe" + "x" * 300
 SCHEMA = StreamSchema.from_dict(
     {
         "identity": ["who", "model"],
-        "columns": {"who": "text", "model": "text", "cost": "money"},
+        "columns": {"who": "text", "known_as": "text", "model": "text", "cost": "money", "budget": "money"},
         "roles": {
             "cost": "cost",
             "currency": "USD",
             "principal": "who",
             "principal_kind": "user",
+            "principal_name": "known_as",
             "model": "model",
             "charges": "usage",
         },
     }
 )
-ROUTES = ("/", "/spend.csv", "/coverage", "/revisions", "/closes")
+ROUTES = ("/", "/spend.csv", "/coverage", "/revisions", "/day", "/closes", "/report")
+DAY = "/day?vendor=acme_llm&account=team&stream=costs&date="
+RUN = {"dag_id": "costs & more", "run_id": "manual__2026-10-09T02:00:00+00:00"}
 
 
 @dataclass
@@ -64,6 +75,7 @@ class Site:
     client: Any
     location: ArchiveLocation
     requests: list[str]
+    archive: Callable[[str], None]
 
     def get(self, path: str, status: int = 200) -> str:
         answer = self.browser.get(path)
@@ -74,7 +86,7 @@ class Site:
 def write_tables(folder: Path, client: Any, location: ArchiveLocation) -> None:
     archive = MonthArchive(folder)
     archive.store_rows(COSTS, date(2026, 9, 30), [{"who": "a", "model": "m", "cost": "1"}], SCHEMA)
-    rows = [{"who": f"user-{n}", "model": "m", "cost": f"0.{n + 1:02}"} for n in range(12)]
+    rows = [{"who": f"user-{n}", "model": "m", "cost": f"0.{n + 1:02}", "known_as": f"Ann {n}"} for n in range(12)]
     archive.store_rows(COSTS, date(2026, 10, 1), [*rows, {"who": EVIL, "model": "=1+1", "cost": "3"}], SCHEMA)
     archive.store_rows(COSTS, date(2026, 10, 2), [{"who": "a", "model": "m", "cost": "0.1"}], SCHEMA)
     archive.store_rows(
@@ -84,14 +96,18 @@ def write_tables(folder: Path, client: Any, location: ArchiveLocation) -> None:
         SCHEMA,
         at=datetime(2026, 10, 9, 2, tzinfo=UTC),
         revision=2,
+        airflow=RUN,
     )
     archive.store_rows(
         COSTS, date(2026, 10, 3), [{"who": "a", "model": "m", "cost": "0"}], SCHEMA, maturity="provisional"
     )
     archive.store(COSTS, date(2026, 10, 4), b"", 0, SCHEMA)
     for month in (MONTH, Month(2026, 9)):
-        write_focus(archive.objects, month, S3Shelf(client, location))
+        write_focus(archive.objects, month, S3Shelf(client, location), names=True)
     list(update_tables(archive.objects, S3Target(client, location), Selection()))
+    for path in folder.rglob("_manifest.json"):
+        key = f"{location.prefix.rpartition('/')[0]}/{path.relative_to(folder)}"
+        client.put_object(Bucket=location.bucket, Key=key, Body=path.read_bytes())
 
 
 @pytest.fixture(scope="module")
@@ -114,12 +130,18 @@ def open_site(client, s3_server, monkeypatch):
         monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL", f"s3://{s3_server.bucket}/ui")
         monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__TABLES_URL", location.uri(location.prefix))
         requests: list[str] = []
-        own_client.meta.events.register(
-            "before-call.s3", lambda model, params, **_: requests.append(f"{model.name} {params['url_path']}"), "count"
-        )
+
+        def note(model: Any, params: Any, **_: Any) -> None:
+            requests.append(f"{model.name} {params['url_path']} {params['query_string'].get('prefix', '')}")
+
+        own_client.meta.events.register("before-call.s3", note, "count")
         sources = Sources(lambda conn_id: own_client)
         app = build_app(lambda: None, sources)
-        return Site(TestClient(app, raise_server_exceptions=False), own_client, location, requests)
+
+        def set_archive(prefix: str) -> None:
+            monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__ARCHIVE_URL", f"s3://{s3_server.bucket}/{prefix}")
+
+        return Site(TestClient(app, raise_server_exceptions=False), own_client, location, requests, set_archive)
 
     yield open_site
     client.meta.events.unregister("before-call.s3", unique_id="count")
@@ -160,14 +182,100 @@ def test_the_csv_has_every_row_and_no_formula(site):
 
 def test_coverage_says_of_each_day_what_is_there(site):
     page = site.get("/coverage?month=2026-10")
-    for day, state in {1: "complete", 2: "revised", 3: "provisional", 4: "empty", 5: "missing"}.items():
+    for day, state in {1: "complete", 2: "revised", 3: "lagging", 4: "empty", 5: "missing"}.items():
         assert f'class="{state}" title="2026-10-{day:02} {state}"' in page
+
+
+def test_a_day_is_late_only_when_what_should_be_there_is_not(client, tables):
+    store = TableStore(client, tables)
+    settled = {"settled_at": lambda day: datetime.combine(day, time(6), UTC) + timedelta(days=1)}
+
+    def judge(*now: int) -> dict[int, str]:
+        coverage = read_coverage(store, MONTH, Expected(datetime(2026, 10, *now, tzinfo=UTC), 7, **settled))
+        return {day.day: state for day, state in zip(coverage.days, coverage.states[COSTS], strict=True)}
+
+    assert judge(6, 5) == {1: "complete", 2: "revised", 3: "provisional", 4: "empty", 5: "awaited"}
+    assert judge(6, 6)[5] == "missing"
+    assert judge(12, 5)[3] == "provisional"
+    assert judge(12, 6)[3] == "lagging"
+
+
+def test_of_too_many_streams_those_are_shown_that_lack_something(monkeypatch, tmp_path, client, open_site, s3_server):
+    monkeypatch.setattr(views, "MOST_SERIES", 1)
+    archive, location = MonthArchive(tmp_path / "many"), ArchiveLocation(s3_server.bucket, "ui/streams")
+    for account, days in (("a", 31), ("b", 30), ("c", 31)):
+        for number in range(1, days + 1):
+            archive.store(Series("acme_llm", account, "costs"), date(2026, 10, number), b"", 0, SCHEMA)
+    list(update_tables(archive.objects, S3Target(client, location), Selection()))
+    page = open_site(location).get("/coverage")
+    assert re.findall(r'<th scope="row">([^<]*)</th>', page) == ["acme_llm/b/costs"]
+    assert "1 of 3 are shown." in page
+    assert "Empty<b>92</b>" in page
+
+
+def test_settings_that_cannot_be_are_said(site, monkeypatch):
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__SETTLE_HOURS", "some")
+    assert "settle_hours is &#x27;some&#x27;" in site.get("/coverage", 503)
+
+
+def test_a_field_of_coverage_leads_to_the_snapshots_of_its_day(site):
+    page = site.get("/coverage?month=2026-10")
+    (href,) = re.findall(r'<td class="revised"[^>]*><a href="([^"]*)"', page)
+    assert f"/{html.unescape(href)}" == f"{DAY}2026-10-02"
+    assert re.search(r'<td class="missing"[^>]*>m</td>', page)
+    site.requests.clear()
+    day = site.get(f"{DAY}2026-10-02")
+    listed = [each for each in site.requests if each.startswith("ListObjects")]
+    assert [each.rpartition(" ")[2] for each in listed] == [
+        "ui/tables/snapshots/usage_month=2026-10/acme_llm.team.costs.parquet"
+    ]
+    assert day.index("20261009T020000Z") < day.index("20261003T020000Z")
+    assert f"s3://{site.location.bucket}/ui/raw/vendor=acme_llm/account=team/stream=costs/usage_date=2026-10-02/" in day
+    run = "../dags/costs%20%26%20more/runs/manual__2026-10-09T02%3A00%3A00%2B00%3A00"
+    assert day.count(f'<a href="{run}">') == 1
+    assert "(no run of Airflow)" in day
+    sent = len('{"who": "a", "model": "m", "cost": 0.1}\n')
+    assert re.search(rf'<td class="number">\d+</td><td class="number">{sent}</td>', day)
+
+
+def test_a_day_whose_manifest_cannot_be_read_shows_what_the_table_has(open_site, client, s3_server, tmp_path):
+    location = ArchiveLocation(s3_server.bucket, "ui-lost/tables")
+    write_tables(tmp_path / "archive", client, location)
+    site = open_site(location)
+    (key,) = [
+        each["Key"]
+        for each in client.list_objects_v2(Bucket=s3_server.bucket, Prefix="ui-lost/raw/")["Contents"]
+        if "usage_date=2026-10-01/" in each["Key"]
+    ]
+    site.archive("ui-lost")
+    body = client.get_object(Bucket=s3_server.bucket, Key=key)["Body"].read()
+    client.put_object(Bucket=s3_server.bucket, Key=key, Body=body.replace(b"costs", b"c0sts"))
+    assert "is not the manifest that the table was made from" in site.get(f"{DAY}2026-10-01")
+    client.delete_object(Bucket=s3_server.bucket, Key=key)
+    page = site.get(f"{DAY}2026-10-01")
+    assert f"There is no s3://{s3_server.bucket}/{key}" in page
+    assert '<td class="number">13</td><td class="number">1</td><td>final</td>' in page
 
 
 def test_revisions_say_what_took_the_place_of_what(site):
     page = site.get("/revisions")
-    assert "2026-10-09 02:00 UTC</td><td>acme_llm/team/costs</td><td>2026-10-02" in page
-    assert "</td><td>2026-10-01</td>" not in page
+    assert re.search(r"2026-10-09 02:00 UTC</td><td>acme_llm/team/costs</td><td><a [^>]*>2026-10-02</a>", page)
+    assert "2026-10-01</a>" not in page
+    amounts = ("0.1", "0.200000000000000001", "0.100000000000000001")
+    assert "".join(["<td>USD</td>", *(f'<td class="number">{each}</td>' for each in amounts)]) in page
+
+
+def test_revisions_are_shown_without_amounts_if_there_are_none_to_read(site, caplog):
+    key = "ui/tables/history/acme_llm_costs/usage_month=2026-10/team.parquet"
+    kept = site.client.get_object(Bucket=site.location.bucket, Key=key)["Body"].read()
+    site.client.put_object(Bucket=site.location.bucket, Key=key, Body=kept[:-8])
+    try:
+        page = site.get("/revisions")
+    finally:
+        site.client.put_object(Bucket=site.location.bucket, Key=key, Body=kept)
+    assert "There are no amounts. " in page
+    assert "2026-10-02</a>" in page
+    assert caplog.text.count("revisions without amounts") == 1
 
 
 def test_closes_are_listed_with_totals_and_root(site):
@@ -181,6 +289,94 @@ def test_closes_are_listed_with_totals_and_root(site):
         site.client.delete_object(Bucket=site.location.bucket, Key=name)
     assert "3.98 USD" in page
     assert "abcd</td>" in page
+    assert '<a href="report?month=2026-10&amp;close=20261110T130000Z-abcd">2026-10</a>' in page
+
+
+def test_the_report_of_a_close_has_its_own_style_and_can_do_nothing(site):
+    key, style = "ui/closes/2026-10/20261110T130000Z-abcd/report.html", "h1 { color: red }"
+    body = f"<html><style>{style}</style><h1>Müller</h1></html>".encode()
+    site.client.put_object(Bucket=site.location.bucket, Key=key, Body=body)
+    try:
+        answer = site.browser.get("/report?month=2026-10&close=20261110T130000Z-abcd")
+    finally:
+        site.client.delete_object(Bucket=site.location.bucket, Key=key)
+    assert (answer.status_code, answer.content) == (200, body)
+    digest = base64.b64encode(hashlib.sha256(style.encode()).digest()).decode()
+    rules = answer.headers["content-security-policy"].split("; ")
+    assert {"default-src 'none'", f"style-src 'sha256-{digest}'", "sandbox"} <= set(rules)
+
+
+def test_a_report_that_is_too_large_is_said(site, monkeypatch):
+    key = "ui/closes/2026-10/20261110T130000Z-abcd/report.html"
+    monkeypatch.setattr(closes_module, "_LARGEST_REPORT", 3)
+    site.client.put_object(Bucket=site.location.bucket, Key=key, Body=b"1234")
+    try:
+        assert "is larger than 3 bytes" in site.get("/report?month=2026-10&close=20261110T130000Z-abcd", 502)
+    finally:
+        site.client.delete_object(Bucket=site.location.bucket, Key=key)
+
+
+@pytest.fixture
+def set_owners(site, monkeypatch):
+    def set_owners(text: str) -> None:
+        site.client.put_object(Bucket=site.location.bucket, Key="ui/owners.csv", Body=text.encode())
+        monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__OWNERS_URL", f"s3://{site.location.bucket}/ui/owners.csv")
+
+    return set_owners
+
+
+def test_what_a_month_cost_by_owner_is_as_the_owners_file_says_now(site, set_owners):
+    assert "No owners file is set" in site.get("/")
+    assert "No owners file is set" in site.get("/spend.csv?by=owner", 404)
+    header = "principal,owner,cost_center,valid_from,valid_to\n"
+    set_owners(f"{header}user-*,Platform,4711,,\na,Berlin,4712,,2026-10-01\na,Munich,4713,2026-10-02,\n")
+
+    def read() -> dict[str, list[str]]:
+        rows = csv.DictReader(io.StringIO(site.get("/spend.csv?by=owner&month=2026-10")))
+        return {row["owner"]: [row["cost center"], row["cost"], row["change_to_month_before"]] for row in rows}
+
+    assert read() == {
+        "": ["", "3.000000000000000001", "3.000000000000000001"],
+        "Platform": ["4711", "0.78", "0.78"],
+        "Munich": ["4713", "0.2", "0.2"],
+        "Berlin": ["4712", "0", "-1"],
+    }
+    assert "<td>(nobody)</td>" in site.get("/?month=2026-10")
+    set_owners("principal,owner\na,Berlin\n")
+    assert read()["Berlin"] == ["", "0.2", "-0.8"]
+
+
+def test_what_two_lines_claim_is_a_line_of_its_own(site, set_owners):
+    set_owners("principal,owner\na,Berlin\n*,Munich\n")
+    page = site.get("/spend.csv?by=owner&month=2026-10")
+    assert "(two lines of the owners file claim it),,USD,0.2," in page
+
+
+def test_an_owners_file_that_cannot_be_read_hides_nothing_else(site, set_owners):
+    set_owners("who,pays\n")
+    page = site.get("/")
+    assert "The owners file has no column principal, owner" in page
+    assert "exactly 3.98" in page
+    assert "The owners file has no column" in site.get("/spend.csv?by=owner", 503)
+
+
+def test_a_budget_is_a_line_and_a_share(site, monkeypatch):
+    assert "<line class=" not in site.get("/")
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__BUDGETS", "EUR:1, USD:31")
+    page = site.get("/?month=2026-10")
+    assert "<b>31.00</b>" in page
+    assert "12.8 % used by day 3 of 31" in page
+    assert re.search(r'<line class="limit"[^>]*><title>budget, an even share a day: 1.00 USD</title>', page)
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__BUDGETS", "plenty")
+    assert "budgets has &#x27;plenty&#x27;" in site.get("/", 503)
+
+
+def test_names_are_shown_only_if_the_setting_says_so(site, monkeypatch):
+    pages = ("/", "/spend.csv?by=principal")
+    assert not any("Ann" in site.get(path) for path in pages)
+    monkeypatch.setenv("AIRFLOW__USAGE_PROVIDER__PRINCIPAL_NAMES", "True")
+    assert "<td>user-11</td><td>Ann 11</td>" in site.get(pages[0])
+    assert "user-11,Ann 11,USD,0.12" in site.get(pages[1])
 
 
 def test_an_object_is_read_once_and_again_when_it_is_another(site):
@@ -206,8 +402,9 @@ def test_nothing_but_the_page_itself_is_allowed(site):
     assert "frame-ancestors 'self'" in policy
     assert "unsafe" not in policy
     assert answer.headers["cache-control"] == "no-store"
-    for outside in ('src="', "http://", "https://", 'href="/', "style="):
-        assert outside not in answer.text
+    for path in ("/", "/coverage", "/revisions", f"{DAY}2026-10-02"):
+        for outside in ('src="', "http://", "https://", 'href="/', "style="):
+            assert outside not in site.get(path)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +417,14 @@ def test_nothing_but_the_page_itself_is_allowed(site):
         ("/?month=" + "9" * 3000, 400, "too long"),
         ("/coverage?month=2026-13", 400, "is not a month"),
         ("/coverage?month=2020-01", 404, "no table of snapshots"),
-        ("/spend.csv?by=owner", 400, "is no breakdown"),
+        ("/spend.csv?by=colour", 400, "is no breakdown"),
+        ("/day", 400, "usage_date"),
+        (f"{DAY}2026-10-05", 404, "no snapshot of that stream and 2026-10-05"),
+        (f"{DAY}2026-13-01", 400, "2026-13-01"),
+        ("/day?vendor=..%2F..&account=a&stream=s&date=2026-10-01", 404, "no snapshot"),
+        ("/report", 400, "No month is given"),
+        ("/report?month=2026-10&close=20261110T130000Z-none", 404, "There is no s3://"),
+        ("/report?month=2026-10&close=..%2F..", 404, "is no close"),
         ("/docs", 404, "no such page"),
         ("/openapi.json", 404, "no such page"),
     ],
@@ -315,30 +519,28 @@ def test_a_connection_that_was_changed_is_noticed_and_what_is_kept_stays(monkeyp
     assert store.client is made[1]
 
 
-def reduce_rows(batches: Any) -> list[Any]:
-    return [row for batch in batches for row in batch.to_pylist()]
+def reduce_rows(table: Table) -> list[Any]:
+    return [row for batch in table.batches("vendor") for row in batch.to_pylist()]
 
 
 def test_a_read_that_takes_too_long_is_said_and_what_was_read_is_kept(client, tables, fake_time):
     store = TableStore(client, tables, fake_time.clock)
     found = [replace(store.find("snapshots/")[0], etag=str(version)) for version in range(20)]
 
-    def slow(batches: Any) -> list[Any]:
-        rows = reduce_rows(batches)
+    def slow(table: Table) -> list[Any]:
+        rows = reduce_rows(table)
         fake_time.sleep(30)
         return rows
 
     with pytest.raises(ArchiveUnavailableError, match="within 25 s"):
-        store.load(found, ("vendor",), slow)
+        store.load(found, "slow", slow)
     assert 0 < len(store._kept) < 20
-    assert store.load(found[:1], ("vendor",), slow)
+    assert store.load(found[:1], "slow", slow)
 
 
 def test_what_is_kept_is_bounded(client, tables, monkeypatch):
     monkeypatch.setattr(store_module, "MOST_KEPT", 3)
     store = TableStore(client, tables)
-    rows = store.load(
-        store.find("snapshots/"), ("vendor",), lambda batches: [row for b in batches for row in b.to_pylist()]
-    )
+    rows = store.load(store.find("snapshots/"), "rows", reduce_rows)
     assert len(rows) > 3
     assert len(store._kept) == 1

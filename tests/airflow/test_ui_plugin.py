@@ -13,7 +13,7 @@ from fastapi.testclient import TestClient
 from airflow_usage_provider.ui.plugin import LazyApp, UsagePlugin
 
 pytestmark = pytest.mark.airflow
-ROUTES = ("/", "/spend.csv", "/coverage", "/revisions", "/closes")
+ROUTES = ("/", "/spend.csv", "/coverage", "/revisions", "/day", "/closes", "/report")
 
 
 def test_a_page_stays_closed_if_airflow_cannot_be_asked(caplog):

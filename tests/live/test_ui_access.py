@@ -20,13 +20,17 @@ from sandbox.demo import describe_environment
 from tests.unit.tables.months import MonthArchive
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(300)]
-ROUTES = ("", "spend.csv", "coverage", "revisions", "closes", "docs", "openapi.json", "anything/else")
+DAY = "day?vendor=langdock&account=acme&stream=api_keys&date=2026-10-01"
+REPORT = "report?month=2026-10&close=20261110T130000Z-abcd"
+ROUTES = ("", "spend.csv", "coverage", "revisions", DAY, "closes", REPORT, "docs", "openapi.json", "anything/else")
 SHOWN = {
     "": "langdock",
     "spend.csv": "langdock,acme,",
     "coverage": "langdock/acme/api_keys",
     "revisions": "None.",
+    DAY: "2026-10-01, langdock/acme/api_keys",
     "closes": "abcd",
+    REPORT: "What October was",
 }
 AUTH = '''
 from airflow.api_fastapi.auth.managers.models.resource_details import AccessView
@@ -53,8 +57,9 @@ def archive_url(s3_server, tmp_path_factory) -> str:
     write_focus(archive.objects, Month(2026, 10), S3Shelf(client, tables))
     assert all(not outcome.error for outcome in update_tables(archive.objects, S3Target(client, tables), Selection()))
     close = {"month": "2026-10", "as_of": "2026-11-10T13:00:00+00:00", "root": "abcd", "totals": {"USD": "1"}}
-    key = "ui-live/closes/2026-10/20261110T130000Z-abcd/close.json"
-    client.put_object(Bucket=s3_server.bucket, Key=key, Body=json.dumps(close).encode())
+    folder = "ui-live/closes/2026-10/20261110T130000Z-abcd"
+    client.put_object(Bucket=s3_server.bucket, Key=f"{folder}/close.json", Body=json.dumps(close).encode())
+    client.put_object(Bucket=s3_server.bucket, Key=f"{folder}/report.html", Body=b"<h1>What October was</h1>")
     client.close()
     return f"s3://{s3_server.bucket}/ui-live"
 

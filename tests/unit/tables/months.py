@@ -119,8 +119,8 @@ class MonthArchive:
         return self.store(series, day, body, len(rows), schema, content_type=JSON, **fields)
 
     def store_export(self, day: date, group_by: str | None = None, stream: str = "api_keys", **fields: Any) -> Manifest:
-        """Write what the sandbox's Langdock exports."""
-        question = Question(7, "acme", stream, day, day, group_by, 0, LangdockSwitches())
+        """Write what the sandbox's Langdock exports; a later revision has other figures."""
+        question = Question(7, "acme", stream, day, day, group_by, fields.get("revision", 1) - 1, LangdockSwitches())
         body = b"".join(build_csv(question).blocks())
         series = Series("langdock", "acme", f"{stream}_by_{group_by}" if group_by else stream)
         schema = fields.pop("schema", export_schema(stream, group_by))

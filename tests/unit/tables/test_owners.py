@@ -53,6 +53,22 @@ def test_an_owner_is_one_from_a_day_to_a_day_both_included(archive: MonthArchive
     assert owners(archive, lines) == {"First": Decimal("0.1"), "Second": Decimal("0.1"), "": Decimal("0.046")}
 
 
+@pytest.mark.parametrize(
+    ("dates", "changes"),
+    [
+        (",", False),
+        ("2026-10-01,2026-10-31", False),
+        ("2026-10-02,", True),
+        (",2026-10-30", True),
+        ("2026-11-01,", False),
+        (",2026-09-30", False),
+    ],
+)
+def test_whether_owners_change_within_some_days_is_known(dates: str, changes: bool) -> None:
+    owners = parse_owners(f"{HEADER},,ana@a,Team A,,{dates}\n".encode())
+    assert owners.change_between(OCTOBER[0], OCTOBER[-1]) is changes
+
+
 def test_a_line_of_another_account_or_vendor_claims_nothing(archive: MonthArchive) -> None:
     assert owners(archive, "other,acme-2,*,A,,,\nelse,acme,*,B,,,\n") == {"": Decimal("0.246")}
 
