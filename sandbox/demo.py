@@ -308,7 +308,7 @@ def claim(home: Path) -> Iterator[None]:
 
 def make_past(vendors: Sandbox, s3: S3Server, until: date) -> dict[str, str]:
     """Archive the days from the first of the month before, and return the settings of what else the pages show."""
-    from sandbox.history import archive_past
+    from airflow_usage_provider.testing.past import archive_past
 
     first = (until.replace(day=1) - timedelta(days=1)).replace(day=1)
     days = [first + timedelta(days=number) for number in range((until - first).days)]

@@ -30,7 +30,7 @@ MOST_OBJECTS = 5_000  # of one month
 LARGEST_OBJECT = 512 * 1024**2
 MOST_KEPT = 200_000  # rows of what was made, over all objects
 SECONDS = 25.0  # for one page
-_AT_ONCE = 4
+_AT_ONCE = 8
 _BATCH = 65_536
 
 

@@ -8,8 +8,7 @@ from airflow_usage_provider.archive.catalog import Selection, load_catalog
 from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.archive.verify import verify_archive
-from sandbox import history
-from sandbox.history import EVERY, archive_past
+from airflow_usage_provider.testing.past import EVERY, archive_past
 
 KEYS = {"keywordsai": "sk-acme;revise_after=1", "langdock": "sk-acme"}
 
@@ -34,7 +33,7 @@ def test_the_past_is_an_archive_like_any_other(running_sandbox, s3_server):
 
 
 def test_no_day_was_pulled_again_before_it_could_be(running_sandbox, s3_server, monkeypatch):
-    monkeypatch.setattr(history, "EVERY", 1)
+    monkeypatch.setattr(past, "EVERY", 1)
     today = datetime.now(UTC).date()
     days = [today - timedelta(days=ago) for ago in range(7, 0, -1)]
     client = s3_server.client()

@@ -1,4 +1,4 @@
-"""A past for the demo's pages: weeks of the sandbox's days, archived by the package's own layers, without Airflow.
+"""A past for a demo: weeks of days of both vendors, archived as they would have been then, without Airflow.
 
 Each day is pulled in the night after it. Some are pulled again a week later, when a key with ``revise_after=1`` has
 other figures.
@@ -35,7 +35,7 @@ def archive_past(url: str, keys: dict[str, str], client: Any, archive_url: str, 
     """
     Archive days of both vendors as they would have been archived then; return the number of snapshots.
 
-    :param url: of the sandbox.
+    :param url: of a server that is both vendors, as the sandbox is.
     :param keys: API key by vendor.
     """
     prefer_checksums(client)
