@@ -9,6 +9,7 @@ from __future__ import annotations
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import UTC, datetime, time, timedelta
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.checksums import prefer_checksums
@@ -47,7 +48,7 @@ def archive_past(url: str, keys: dict[str, str], client: Any, archive_url: str, 
         pulls = [night, night + LATER] if again else [night]
         for at in pulls:
             for stream in _streams(url, keys, UsageWindow(day, "UTC")):
-                _archive(Archive(client=client, location=location, now=lambda at=at: at), stream, day)
+                _archive(Archive(client=client, location=location, now=partial(_stand_still, at)), stream, day)
         return len(pulls) * (1 + len(EXPORTS))
 
     with ThreadPoolExecutor(_AT_ONCE) as pool:
@@ -60,6 +61,10 @@ def _streams(url: str, keys: dict[str, str], window: UsageWindow) -> Iterator[An
     with closing(Langdock(connect(url, keys["langdock"]))) as vendor:
         for stream, group_by in EXPORTS:
             yield LangdockExport(vendor, ExportQuery(window=window, stream=stream, group_by=group_by))
+
+
+def _stand_still(at: datetime) -> datetime:
+    return at
 
 
 def _archive(archive: Archive, stream: Any, day: date) -> None:

@@ -8,6 +8,7 @@ from airflow_usage_provider.archive.catalog import Selection, load_catalog
 from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.archive.verify import verify_archive
+from airflow_usage_provider.testing import past
 from airflow_usage_provider.testing.past import EVERY, archive_past
 
 KEYS = {"keywordsai": "sk-acme;revise_after=1", "langdock": "sk-acme"}
