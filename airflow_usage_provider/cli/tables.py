@@ -21,7 +21,8 @@ from airflow_usage_provider.tables.athena import write_athena
 from airflow_usage_provider.tables.check import check_tables
 from airflow_usage_provider.tables.iceberg import load_iceberg, update_iceberg
 from airflow_usage_provider.tables.layout import Month
-from airflow_usage_provider.tables.target import FolderTarget, S3Target
+from airflow_usage_provider.tables.target import FolderTarget
+from airflow_usage_provider.tables.target_s3 import S3Target
 from airflow_usage_provider.tables.update import update_tables
 
 if TYPE_CHECKING:

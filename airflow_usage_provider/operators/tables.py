@@ -18,7 +18,7 @@ from airflow_usage_provider.exceptions import FatalError
 from airflow_usage_provider.operators import lineage
 from airflow_usage_provider.tables.iceberg import load_iceberg, update_iceberg
 from airflow_usage_provider.tables.layout import Month
-from airflow_usage_provider.tables.target import S3Target
+from airflow_usage_provider.tables.target_s3 import S3Target
 from airflow_usage_provider.tables.update import update_tables
 
 if TYPE_CHECKING:

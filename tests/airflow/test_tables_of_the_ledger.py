@@ -33,7 +33,7 @@ class Reader(ArchiveReader):
 
 
 def test_every_total_of_the_tables_is_the_total_of_the_archived_bytes(connect_vendors, archive_url, s3_server):
-    from airflow_usage_provider.tables.target import S3Target
+    from airflow_usage_provider.tables.target_s3 import S3Target
     from airflow_usage_provider.tables.update import update_tables
 
     connect_vendors()

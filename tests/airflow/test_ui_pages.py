@@ -31,7 +31,7 @@ from airflow_usage_provider.schema import StreamSchema
 from airflow_usage_provider.tables.focusfiles import write_focus
 from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.shelf import S3Shelf
-from airflow_usage_provider.tables.target import S3Target
+from airflow_usage_provider.tables.target_s3 import S3Target
 from airflow_usage_provider.tables.update import update_tables
 from airflow_usage_provider.ui import app as app_module
 from airflow_usage_provider.ui import closes as closes_module

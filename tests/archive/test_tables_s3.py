@@ -13,7 +13,8 @@ from airflow_usage_provider.archive.keys import ArchiveLocation
 from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.exceptions import ArchiveAccessError, ConfigurationError
 from airflow_usage_provider.tables.check import check_tables
-from airflow_usage_provider.tables.target import FolderTarget, S3Target
+from airflow_usage_provider.tables.target import FolderTarget
+from airflow_usage_provider.tables.target_s3 import S3Target
 from airflow_usage_provider.tables.update import Outcome, update_tables
 
 pytest.importorskip("pyarrow")
@@ -149,7 +150,7 @@ def test_a_month_revised_to_nothing_loses_its_object(shelf):
 
 
 def test_a_footer_larger_than_what_is_read_first_is_read(shelf, monkeypatch):
-    monkeypatch.setattr("airflow_usage_provider.tables.target._TAIL", 100)
+    monkeypatch.setattr("airflow_usage_provider.tables.target_s3.TAIL", 100)
     build(shelf)
     assert build(shelf)[0].written == ()
 

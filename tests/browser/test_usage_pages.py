@@ -15,7 +15,7 @@ from airflow_usage_provider.tables.focusfiles import write_focus
 from airflow_usage_provider.tables.layout import Month
 from airflow_usage_provider.tables.owners import parse_owners
 from airflow_usage_provider.tables.shelf import S3Shelf
-from airflow_usage_provider.tables.target import S3Target
+from airflow_usage_provider.tables.target_s3 import S3Target
 from airflow_usage_provider.tables.update import update_tables
 from sandbox.airflow_api import ApiServer
 from sandbox.demo import describe_environment

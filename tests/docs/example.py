@@ -17,7 +17,7 @@ from airflow_usage_provider.archive.keys import ArchiveLocation, Series
 from airflow_usage_provider.archive.objects import S3Objects
 from airflow_usage_provider.archive.snapshot import Archive
 from airflow_usage_provider.models import FileFormat, StreamFacts, UsageWindow
-from airflow_usage_provider.tables.target import S3Target
+from airflow_usage_provider.tables.target_s3 import S3Target
 from airflow_usage_provider.tables.update import update_tables
 from airflow_usage_provider.vendors.schemas import find_schema
 
