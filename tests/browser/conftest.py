@@ -15,7 +15,8 @@ from typing import Any
 import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
-from sandbox.demo import await_dags, await_runs, describe_environment, switch_on
+from sandbox.demo import describe_environment
+from sandbox.runs import await_dags, await_runs, switch_on
 
 CHROMIUM = shutil.which("chromium")
 ARGUMENTS = [

@@ -10,7 +10,8 @@ from datetime import UTC, datetime, timedelta
 import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
-from sandbox.demo import archive_days, await_dags, change, describe_environment
+from sandbox.demo import describe_environment
+from sandbox.runs import archive_days, await_dags, change
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(900)]
 DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in range(30, 0, -1)]

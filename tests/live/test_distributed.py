@@ -19,7 +19,8 @@ import pytest
 
 from airflow_usage_provider.cli import main as usage_archive
 from sandbox.airflow_cluster import AirflowCluster
-from sandbox.demo import change, describe_environment, say
+from sandbox.demo import describe_environment
+from sandbox.runs import change, say
 
 pytestmark = [
     pytest.mark.live,

@@ -19,7 +19,8 @@ from pathlib import Path
 import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
-from sandbox.demo import BUNDLES, DAG_IDS, archive_days, await_dags, await_runs, describe_environment
+from sandbox.demo import BUNDLES, describe_environment
+from sandbox.runs import DAG_IDS, archive_days, await_dags, await_runs
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 DAYS = [(datetime.now(UTC) - timedelta(days=back)).date() for back in (3, 2, 1)]

@@ -15,7 +15,8 @@ import pytest
 
 from sandbox.airflow_standalone import AirflowStandalone
 from sandbox.archive import ArchiveReader
-from sandbox.demo import BUNDLES, DAG_IDS, await_dags, await_runs, describe_environment, switch_on
+from sandbox.demo import BUNDLES, describe_environment
+from sandbox.runs import DAG_IDS, await_dags, await_runs, switch_on
 
 pytestmark = [pytest.mark.live, pytest.mark.timeout(400)]
 PAGE = (Path(__file__).parents[2] / "docs/deployment/managed.md").read_text()

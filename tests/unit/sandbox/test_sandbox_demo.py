@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from sandbox.demo import find_errors
+from sandbox.runs import find_errors
 
 LOG = """\
 standalone | Database ready
