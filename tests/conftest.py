@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import secrets
 import socket
 import threading
@@ -72,6 +73,20 @@ def connect(sandbox: Sandbox) -> Connect:
         return VendorConnection(api_key=api_key, **settings)
 
     return build
+
+
+@pytest.fixture(autouse=True)
+def no_handlers_of_airflow(request: pytest.FixtureRequest) -> Iterator[None]:
+    """Let what Airflow set up for logging, in an earlier test of this process, print nothing in a test without it."""
+    root = logging.getLogger()
+    handlers = [handler for handler in root.handlers if type(handler).__module__.partition(".")[0] != "_pytest"]
+    if request.node.get_closest_marker("airflow"):
+        handlers = []
+    for handler in handlers:
+        root.removeHandler(handler)
+    yield
+    for handler in handlers:
+        root.addHandler(handler)
 
 
 @pytest.fixture
