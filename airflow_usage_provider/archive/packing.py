@@ -9,8 +9,8 @@ import hashlib
 from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.manifest import FileEntry
+from airflow_usage_provider.archive.stages import Stage
 from airflow_usage_provider.exceptions import ConfigurationError
-from airflow_usage_provider.stages import Stage
 
 if TYPE_CHECKING:
     from airflow_usage_provider.archive.upload import ObjectUpload

@@ -15,7 +15,7 @@ from airflow_usage_provider.archive.arguments import accepted_args
 from airflow_usage_provider.archive.checksums import crc32_argument, multipart_argument, sha256_argument
 from airflow_usage_provider.archive.errors import translated_errors
 from airflow_usage_provider.archive.lost import looking_for
-from airflow_usage_provider.stages import Stage
+from airflow_usage_provider.archive.stages import Stage
 
 if TYPE_CHECKING:
     from collections.abc import Mapping

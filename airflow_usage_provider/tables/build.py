@@ -13,8 +13,8 @@ from typing import TYPE_CHECKING, Any
 
 from airflow_usage_provider.archive.catalog import find_part
 from airflow_usage_provider.archive.parts import raw_chunks
+from airflow_usage_provider.archive.stages import Stage
 from airflow_usage_provider.exceptions import ArchiveCorruptError, InvalidBodyError, UnreadableValueError
-from airflow_usage_provider.stages import Stage
 from airflow_usage_provider.tables.columns import SNAPSHOTS, arrow_schema, declared_columns, table_columns
 from airflow_usage_provider.tables.convert import Tally, UnreadableMoneyError, convert
 from airflow_usage_provider.tables.records import iter_batches, to_json

@@ -1,4 +1,4 @@
-"""Work on bytes beside whoever brings them: counting, hashing, compressing and sending all release Python's lock."""
+"""Work on the bytes beside whoever brings them: hashing, compressing and sending all release Python's lock."""
 
 from __future__ import annotations
 
