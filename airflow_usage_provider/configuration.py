@@ -167,17 +167,19 @@ def read_budgets() -> dict[str, Decimal]:
     """
     budgets: dict[str, Decimal] = {}
     for entry in split_list(_find(SECTION, "budgets")):
-        currency, _, text = entry.partition(":")
+        code, _, text = entry.partition(":")
+        currency = code.strip().upper()
         try:
             amount = parse_value("money", text.strip())
         except ValueError:
             amount = None
-        if not amount or amount < 0 or currency.strip() in budgets:
+        is_code = len(currency) == 3 and currency.isascii() and currency.isalpha()
+        if not is_code or not amount or amount < 0 or currency in budgets:
             raise ConfigurationError(
                 f"[{SECTION}] budgets has {entry!r}",
                 next_step="Give each currency once, with an amount above 0: USD:5000,EUR:800.",
             )
-        budgets[currency.strip()] = amount
+        budgets[currency] = amount
     return budgets
 
 

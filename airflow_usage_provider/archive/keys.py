@@ -19,6 +19,7 @@ if TYPE_CHECKING:
     from airflow_usage_provider.models import FileFormat
 
 MANIFEST_NAME = "_manifest.json"
+_LONGER = {"weekly", "monthly", "yearly", "all"}
 _SNAPSHOT_ID = re.compile(r"(\d{8}T(?:[01]\d|2[0-3])[0-5]\d[0-5]\dZ)-[0-9a-f]{8}", re.ASCII)
 _SECOND = "%Y%m%dT%H%M%SZ"
 _LOCATION = re.compile(  # buckets as boto3 takes them: also names of before 2018, and access points by their ARN
@@ -70,6 +71,11 @@ class Series:
     vendor: str
     account: str
     stream: str
+
+    @property
+    def is_daily(self) -> bool:
+        """Whether it is asked for every day; listings over a longer time say so in their name."""
+        return _LONGER.isdisjoint(self.stream.split("_"))
 
     def prefix(self, location: ArchiveLocation) -> str:
         """Key prefix of all its days, without a slash at the end."""

@@ -54,7 +54,7 @@ class Session:
     def __init__(self, *, ca_bundle: str | None = None) -> None:
         self._adapter = WatchedAdapter()
         self._ca_bundle = ca_bundle
-        self._proxies: dict[str, dict[str, str]] = {}
+        self._proxies: dict[tuple[str, ...], dict[str, str]] = {}
 
     def __enter__(self) -> Self:
         return self
@@ -86,8 +86,7 @@ class Session:
         )
 
     def _find_proxies(self, prepared: requests.PreparedRequest) -> dict[str, str]:
-        parts = urlsplit(prepared.url or "")
-        origin = f"{parts.scheme}://{parts.netloc}"
+        origin = urlsplit(prepared.url or "")[:2]  # no more of a URL stands in a local here
         if origin not in self._proxies:
             self._proxies[origin] = resolve_proxies(prepared, {})
         return self._proxies[origin]

@@ -33,7 +33,6 @@ if TYPE_CHECKING:
 TOP = 20
 NOBODY = "(nobody)"
 _COST = ("currency", "cost")
-_LONGER = {"weekly", "monthly", "yearly", "all"}
 
 
 @dataclass(frozen=True, slots=True, kw_only=True)
@@ -215,7 +214,7 @@ def _name_nobody(sums: Sums) -> dict[tuple[str, ...], Decimal]:
 
 def _daily(views: Sequence[View]) -> list[View]:
     """Leave out listings that are not asked for every day: those over longer times."""
-    return [view for view in views if _LONGER.isdisjoint(view.day.series.stream.split("_"))]
+    return [view for view in views if view.day.series.is_daily]
 
 
 def _revisions(report: MonthReport) -> str:

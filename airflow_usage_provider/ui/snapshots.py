@@ -26,7 +26,6 @@ _COLUMNS = (
     *("vendor", "account", "stream", "usage_date", "snapshot_id", "snapshot_at", "state", "rows", "revision"),
     *("maturity", "unchanged", "known_to", "manifest_key", "manifest_sha256"),
 )
-_LONGER = {"weekly", "monthly", "yearly", "all"}  # listings that are not asked for every day
 _MAKE = "Switch on the DAG usage_tables, or run usage-archive tables ARCHIVE --month YYYY-MM --to TABLES_URL."
 
 
@@ -116,7 +115,7 @@ def read_coverage(store: TableStore, month: Month | None, expected: Expected) ->
     days = [chosen.first + timedelta(days=number) for number in range((last - chosen.first).days + 1)]
     current: defaultdict[Series, dict[date, Snapshot]] = defaultdict(dict)
     for each in sorted(snapshots, key=lambda each: each.name):
-        if not _LONGER & set(each.series.stream.split("_")):
+        if each.series.is_daily:
             current[each.series] |= {each.usage_date: each} if each.known_to is None else {}
     states = {series: [expected.judge(day, own.get(day)) for day in days] for series, own in current.items()}
     return Coverage(month=chosen, months=months, days=days, states=states, changes=_find_changes(snapshots))

@@ -45,9 +45,9 @@ def test_there_need_be_no_owners(configure):
 
 def test_budgets_are_amounts_by_currency(configure):
     assert configuration.read_budgets() == {}
-    configure(budgets="USD:5000, EUR:800.50")
+    configure(budgets="USD:5000, eur :800.50")
     assert configuration.read_budgets() == {"USD": Decimal(5000), "EUR": Decimal("800.50")}
-    for wrong in ("USD", "USD:", "USD:0", "USD:-1", "USD:many", "USD:1,USD:2"):
+    for wrong in ("USD", "USD:", "USD:0", "USD:-1", "USD:many", "USD:1,USD:2", "USD:1,usd:2", ":5", "dollars:5"):
         configure(budgets=wrong)
         with pytest.raises(ConfigurationError, match=r"\[usage_provider\] budgets has "):
             configuration.read_budgets()
