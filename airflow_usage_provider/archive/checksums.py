@@ -16,7 +16,7 @@ except ImportError:  # no wheel for this platform
     from zlib import crc32
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 _SIGNING = "payload_signing_enabled"
 _ALGORITHM = "ChecksumAlgorithm"
@@ -35,11 +35,14 @@ def multipart_argument(client: Any, extra_args: Mapping[str, Any]) -> dict[str, 
     return {_ALGORITHM: "CRC32"} if _is_ours_to_add(client, extra_args) else {}
 
 
-def crc32_argument(client: Any, body: bytes, extra_args: Mapping[str, Any]) -> dict[str, str]:
+def crc32_argument(client: Any, pieces: Sequence[memoryview], extra_args: Mapping[str, Any]) -> dict[str, str]:
     """Return the argument for a part."""
     if not _is_ours_to_add(client, extra_args):
         return {}
-    return {"ChecksumCRC32": b64encode(crc32(body).to_bytes(4, "big")).decode()}
+    crc = 0
+    for piece in pieces:
+        crc = crc32(piece, crc)
+    return {"ChecksumCRC32": b64encode(crc.to_bytes(4, "big")).decode()}
 
 
 def sha256_argument(client: Any, sha256: str, extra_args: Mapping[str, Any]) -> dict[str, str]:

@@ -15,10 +15,11 @@ from airflow_usage_provider.archive.arguments import accepted_args
 from airflow_usage_provider.archive.checksums import crc32_argument, multipart_argument, sha256_argument
 from airflow_usage_provider.archive.errors import translated_errors
 from airflow_usage_provider.archive.lost import looking_for
+from airflow_usage_provider.archive.pieces import PieceReader, cut
 from airflow_usage_provider.archive.stages import Stage
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Mapping, Sequence
 
 PART_SIZE = 8 * 1024 * 1024
 PARTS_IN_FLIGHT = 4
@@ -50,7 +51,7 @@ class ObjectUpload:
         self._content_type = content_type
         self._extra_args = extra_args or {}
         self._part_size = part_size
-        self._pieces: deque[bytes] = deque()
+        self._pieces: deque[memoryview] = deque()
         self._waiting = 0  # bytes in the pieces
         self._sent = 0  # parts
         self._upload_id: str | None = None
@@ -62,7 +63,7 @@ class ObjectUpload:
     def write(self, data: bytes) -> None:
         """Take more bytes; blocks while as many parts are on their way as may be."""
         self._sha256 = ""
-        self._pieces.append(data)
+        self._pieces.extend(cut(data))
         self._waiting += len(data)
         self.bytes += len(data)
         while self._waiting > (size := self._part_size * (1 + self._sent // _PARTS_PER_SIZE)):
@@ -115,9 +116,9 @@ class ObjectUpload:
                     **accepted_args(self._client, "AbortMultipartUpload", self._extra_args),
                 )
 
-    def _take(self, size: int) -> bytes:
+    def _take(self, size: int) -> list[memoryview]:
         """Take so many of the bytes that wait, or all there are."""
-        taken: list[bytes] = []
+        taken: list[memoryview] = []
         while size and self._pieces:
             piece = self._pieces.popleft()
             if len(piece) > size:
@@ -125,21 +126,20 @@ class ObjectUpload:
                 piece = piece[:size]
             taken.append(piece)
             size -= len(piece)
-        body = b"".join(taken)
-        self._waiting -= len(body)
-        return body
+            self._waiting -= len(piece)
+        return taken
 
-    def _put(self, body: bytes, sha256: str) -> None:
+    def _put(self, pieces: Sequence[memoryview], sha256: str) -> None:
         self._client.put_object(
             **self._target,
-            Body=body,
+            Body=b"".join(pieces),
             ContentType=self._content_type,
             IfNoneMatch="*",
             **sha256_argument(self._client, sha256, self._extra_args),
             **self._extra_args,
         )
 
-    def _send_part(self, body: bytes) -> None:
+    def _send_part(self, pieces: Sequence[memoryview]) -> None:
         with translated_errors(self._target["Bucket"]):
             if self._upload_id is None:
                 answer = self._client.create_multipart_upload(
@@ -149,17 +149,21 @@ class ObjectUpload:
                     **self._extra_args,
                 )
                 self._upload_id = answer["UploadId"]
-            self._hashing.submit(self._digest.update, body)
+            self._hashing.submit(self._hash, pieces)
             self._sent += 1
-            self._sending.submit(self._upload_part, self._upload_id, self._sent, body)
+            self._sending.submit(self._upload_part, self._upload_id, self._sent, pieces)
 
-    def _upload_part(self, upload_id: str, number: int, body: bytes) -> dict[str, Any]:
+    def _hash(self, pieces: Sequence[memoryview]) -> None:
+        for piece in pieces:
+            self._digest.update(piece)
+
+    def _upload_part(self, upload_id: str, number: int, pieces: Sequence[memoryview]) -> dict[str, Any]:
         answer = self._client.upload_part(
             **self._target,
             UploadId=upload_id,
             PartNumber=number,
-            Body=body,
-            **crc32_argument(self._client, body, self._extra_args),
+            Body=PieceReader(pieces),
+            **crc32_argument(self._client, pieces, self._extra_args),
             **accepted_args(self._client, "UploadPart", self._extra_args),
         )
         checksums = {name: value for name, value in answer.items() if name in _CHECKSUMS}

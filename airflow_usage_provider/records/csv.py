@@ -12,7 +12,7 @@ import re
 from enum import Enum, auto
 
 from airflow_usage_provider.exceptions import IncompleteSnapshotError, InvalidBodyError
-from airflow_usage_provider.records.csv_blocks import count_records
+from airflow_usage_provider.records.csv_blocks import Place, count_records
 
 _SPECIAL = re.compile(rb'[",\r\n]')
 _CELL = rb'(?:"(?:[^"]++|"")*+"[^,\r\n]*+|[^",\r\n][^,\r\n]*+|)'
@@ -39,13 +39,15 @@ class CsvRecordCounter:
 
     _block = 512 * 1024  # bytes that are counted at once
     _least = 4096  # bytes that are worth it
+    _least_first = 256 * 1024  # bytes that are worth importing numpy for
 
     def __init__(self) -> None:
         self.rows = 0
         self.columns: tuple[str, ...] = ()
         self.is_terminated = True
         self._head: bytes | None = b""
-        self._rest = b""  # what begins with a record and was too short to be worth counting
+        self._rest = b""  # too short to be worth counting
+        self._wanted = self._least_first
         self._state = _State.FIELD_START
         self._commas = 0
         self._is_blank = True
@@ -58,29 +60,39 @@ class CsvRecordCounter:
         :raises IncompleteSnapshotError: a record is narrower or wider than the header.
         :raises InvalidBodyError: this is no CSV.
         """
-        view = memoryview(chunk if self._head is None else self._feed_head(self._head + bytes(chunk)))
-        if view:
-            self.is_terminated = view[-1] in (_LF, _CR)
-        while view:
-            rest, block = self._rest, view[: self._block]
-            if rest:
-                block = memoryview(b"".join((rest, block)))
-            if len(block) < self._least and self._is_between_records():
-                self._rest = bytes(block)
-                return
-            end = self._count(block)
-            self._rest, view = rest[end:], view[max(end - len(rest), 0) :]
+        data = bytes(chunk) if self._head is None else self._feed_head(self._head + bytes(chunk))
+        if data:
+            self.is_terminated = data[-1] in (_LF, _CR)
+        if self._rest:
+            data = self._rest + data
+        if len(data) < self._wanted:
+            self._rest = data
+            return
+        self._rest, self._wanted, at = b"", self._least, 0
+        while at < len(data):
+            at = self._count(data, at, min(at + self._block, len(data)))
 
-    def _count(self, block: memoryview) -> int:
+    def _count(self, data: bytes, start: int, stop: int) -> int:
         """Count the records of a block; return where to go on."""
-        if not self._is_between_records():
-            return self._scan_to_record_end(bytes(block))
-        if counted := count_records(block, len(self.columns)):
-            rows, end = counted
-            self.rows += rows
-            return end
-        self._scan(bytes(block))
-        return len(block)
+        if self._after_cr:
+            stop = start + 1
+        state = self._state
+        place = Place(state is _State.QUOTED, state is not _State.UNQUOTED, self._commas)
+        counted = count_records(data, start, stop, len(self.columns), place)
+        if counted is None:
+            self._scan(data[start:stop])
+            return stop
+        rows, stop, place = counted
+        self.rows += rows
+        self._commas, last = place.commas, data[stop - 1]
+        self._is_blank = last == _LF and not place.is_quoted
+        if place.is_quoted:
+            self._state = _State.QUOTED
+        elif last == _QUOTE:
+            self._state = _State.QUOTE_IN_QUOTED
+        else:
+            self._state = _State.FIELD_START if place.is_marked else _State.UNQUOTED
+        return stop
 
     def finish(self) -> None:
         """
@@ -130,18 +142,6 @@ class CsvRecordCounter:
         """Return where the first record that is not blank ends; None if that does not show yet."""
         match = _FIRST_RECORD.match(head, len(_BOM) if head.startswith(_BOM) else 0)
         return match.end() if match else None
-
-    def _is_between_records(self) -> bool:
-        return self._is_blank and not self._after_cr
-
-    def _scan_to_record_end(self, block: bytes) -> int:
-        """Scan to the next place where a record may end, until one does; return where, which may be the block's end."""
-        end = 0
-        while end < len(block) and not self._is_between_records():
-            mark = b'"' if self._state is _State.QUOTED else b"\n"
-            start, end = end, block.find(mark, end) + 1 or len(block)
-            self._scan(block[start:end])
-        return end
 
     def _scan(self, data: bytes) -> None:
         """Count with a look at every special byte: the rules of Python's csv module."""

@@ -68,6 +68,7 @@ def run_operators() -> None:
         operator.execute({})
 
 
+import numpy  # noqa: F401
 if "core" in sys.argv:
     measure(run_core)
 else:

@@ -27,7 +27,7 @@ def split(body: bytes, positions: list[int]) -> list[bytes]:
 class SmallBlocks(CsvRecordCounter):
     """Counts at once what is as short as these bodies, where others look at every byte."""
 
-    _block, _least = 128, 64
+    _block, _least, _least_first = 128, 64, 64
 
 
 def count(*chunks: bytes | memoryview, counter: CsvRecordCounter | None = None) -> CsvRecordCounter:
