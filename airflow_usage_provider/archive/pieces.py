@@ -32,11 +32,10 @@ class PieceReader:
         return sum(map(len, self._pieces))
 
     def read(self, size: int = -1) -> bytes | memoryview:
-        """Return the next piece, whatever its size: those who read it take what they get."""
-        if self._next == len(self._pieces):
-            return b""
-        self._next += 1
-        return self._pieces[self._next - 1]
+        """Return the next piece, even where it is longer than asked for, as each call costs; below 0, what is left."""
+        begun, self._next = self._next, len(self._pieces) if size < 0 else min(self._next + 1, len(self._pieces))
+        pieces = self._pieces[begun : self._next]
+        return pieces[0] if len(pieces) == 1 else b"".join(pieces)
 
     def tell(self) -> int:
         """Return how many bytes were read."""

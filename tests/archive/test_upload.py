@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import random
 from typing import Any
 
 import pytest
+from botocore.awsrequest import AWSResponse
+from botocore.compat import HTTPHeaders
+from urllib3 import HTTPResponse
 
 from airflow_usage_provider.archive.upload import ObjectUpload
 from airflow_usage_provider.exceptions import ArchiveCorruptError
@@ -53,6 +57,29 @@ def test_a_key_that_is_taken_by_our_own_earlier_attempt_is_done(place: Any) -> N
         upload.write(b"mine")
         upload.complete()
     assert [place.read(key) for key in place.list_keys()] == [b"mine"]
+
+
+def test_a_part_that_was_refused_once_is_sent_again_whole_whatever_pieces_it_came_in(
+    place: Any, client_as: Any
+) -> None:
+    body, client, refused = random.Random(7).randbytes(11 * MIB), client_as(), []
+
+    def refuse(request: Any, **_: Any) -> Any:
+        if request.url not in refused:
+            refused.append(request.url)
+            assert len(b"".join(iter(lambda: request.body.read(8192), b""))) in {5 * MIB, MIB}
+            return AWSResponse(request.url, 500, HTTPHeaders(), HTTPResponse(io.BytesIO(), preload_content=False))
+        return None
+
+    client.meta.events.register("before-send.s3.UploadPart", refuse)
+    upload = ObjectUpload(
+        client, place.location.bucket, f"{place.location.prefix}/object", content_type="text/csv", part_size=5 * MIB
+    )
+    for start in range(0, len(body), 700_001):
+        upload.write(body[start : start + 700_001])
+    upload.complete()
+    assert len(refused) == 3
+    assert [place.read(key) for key in place.list_keys()] == [body]
 
 
 def test_aborting_is_safe_at_any_time_and_twice(place: Any) -> None:

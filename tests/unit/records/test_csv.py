@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import subprocess
+import sys
 from itertools import pairwise
 from typing import Any
 
@@ -28,6 +30,14 @@ class SmallBlocks(CsvRecordCounter):
     """Counts at once what is as short as these bodies, where others look at every byte."""
 
     _block, _least, _least_first = 128, 64, 64
+
+
+class Impatient(SmallBlocks):
+    """Looks at no whole block byte by byte."""
+
+    def _scan(self, data: bytes) -> None:
+        assert len(data) < self._block
+        super()._scan(data)
 
 
 def count(*chunks: bytes | memoryview, counter: CsvRecordCounter | None = None) -> CsvRecordCounter:
@@ -196,3 +206,22 @@ def test_another_superset_of_ascii_is_counted() -> None:
 def test_plain_and_quoted_chunks_take_turns() -> None:
     chunks = [b"a,b\n1,2\n3,", b'"4\n', b"5,6\n7", b'"\n', b"8,9\n\n\r\n10,", b"11\n"]
     assert count(*chunks).rows == len(read_rows(b"".join(chunks).decode())) - 1 == 4
+
+
+def test_a_cell_that_is_longer_than_a_block_is_counted_in_blocks_all_the_same() -> None:
+    cell = '"' + 'say ""no"", \n' * 40 + '"'
+    body = ("a,b\n" + f"{cell},1\r\n2,{cell}\n" * 9).encode()
+    assert count(body, counter=Impatient()).rows == 18
+
+
+def test_a_small_body_is_counted_without_importing_numpy() -> None:
+    code = (
+        "import sys\n"
+        "from airflow_usage_provider.records.csv import CsvRecordCounter\n"
+        "counter = CsvRecordCounter()\n"
+        "counter.feed(b'a,b\\n' + b'1,2\\n' * 9000)\n"
+        "counter.finish()\n"
+        "print(counter.rows, 'numpy' in sys.modules)\n"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "9000 False\n"
