@@ -20,7 +20,7 @@ if TYPE_CHECKING:
     from airflow_usage_provider.http.framing import FramedResponse
     from airflow_usage_provider.http.session import Request, Session
 
-CHUNK = 2 * 1024 * 1024
+CHUNK = 1024 * 1024
 MAX_BODY_BYTES = 256 * 1024 * 1024
 MAX_ERROR_BYTES = 64 * 1024
 

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 MAX_INTERIM = 64
 _MAX_LINE = 4096  # of a chunk's size with its extensions
 _MAX_TRAILERS = 64 * 1024
-_PIECE = 2 * 1024 * 1024
+_PIECE = 1024 * 1024
 _CHUNK_SIZE = re.compile(rb"([0-9a-fA-F]{1,15})[ \t]*(?:;[^\r\n]*)?\r\n")
 
 
