@@ -9,6 +9,7 @@ from __future__ import annotations
 import argparse
 import json
 import os
+import random
 import shutil
 import signal
 import socket
@@ -17,7 +18,7 @@ import sys
 import tempfile
 import time
 import urllib.request
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Self
@@ -62,7 +63,7 @@ class S3Server:
     :param bucket: the bucket created first; ``more_buckets`` are created too.
     :param identities: further key pairs, known to SeaweedFS only.
     :param warehouse: name of a warehouse of Iceberg tables, served at :attr:`iceberg_url`; SeaweedFS only.
-    :raises RuntimeError: when the server does not answer in ``timeout`` seconds; names the log.
+    :raises RuntimeError: when the server does not answer in ``timeout`` seconds; with the end of its log.
     """
 
     def __init__(
@@ -124,8 +125,19 @@ class S3Server:
 
     def start(self) -> None:
         """Start it, again on the same data and ports after :meth:`stop` or :meth:`kill`."""
-        free = iter(find_free_ports(len(self._roles)))
-        self._ports = {role: port or next(free) for role, port in self._ports.items()}
+        given = self._ports
+        for is_last in (False, False, True):
+            free = iter(find_free_ports(len(self._roles)))
+            self._ports = {role: port or next(free) for role, port in given.items()}
+            try:
+                self._launch()
+            except RuntimeError:  # somebody else may have taken a port since it was free
+                if is_last:
+                    raise
+            else:
+                break
+
+    def _launch(self) -> None:
         command = self._weed_command() if self._weed else self._moto_command()
         environment = {
             "PATH": os.environ.get("PATH", ""),
@@ -224,7 +236,8 @@ class S3Server:
         while not (_answers(health) and self._has_buckets()):
             if self._process is None or self._process.poll() is not None or time.monotonic() > deadline:
                 self.stop()
-                raise RuntimeError(f"The S3 server did not start; see {self.log}.")
+                end = self.log.read_text(errors="replace")[-2000:]
+                raise RuntimeError(f"The S3 server did not start; its log ends with:\n{end}")
             time.sleep(0.05)
 
     def _has_buckets(self) -> bool:
@@ -258,12 +271,15 @@ def find_weed() -> str | None:
 
 
 def find_free_ports(count: int) -> list[int]:
-    """Return ports that are free on 127.0.0.1 now."""
+    """Return ports that are free on 127.0.0.1 now, none of those that the system gives to connections."""
+    ports: list[int] = []
     with ExitStack() as stack:
-        sockets = [stack.enter_context(socket.socket()) for _ in range(count)]
-        for sock in sockets:
-            sock.bind(("127.0.0.1", 0))
-        return [sock.getsockname()[1] for sock in sockets]
+        while len(ports) < count:
+            port = random.SystemRandom().randrange(12_000, 32_000)
+            with suppress(OSError):
+                stack.enter_context(socket.socket()).bind(("127.0.0.1", port))
+                ports.append(port)
+    return ports
 
 
 def _answers(url: str) -> bool:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import socket
 from typing import TYPE_CHECKING
 
 import pytest
 from botocore.config import Config
 from botocore.exceptions import ClientError
 
-from airflow_usage_provider.testing.s3 import Identity, S3Server, find_weed
+from airflow_usage_provider.testing.s3 import ROLES, Identity, S3Server, find_free_ports, find_weed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -58,3 +59,23 @@ def test_objects_survive_a_kill(server: S3Server) -> None:
     patient = Config(s3={"addressing_style": "path"}, retries={"mode": "standard", "max_attempts": 10})
     kept = server.client(config=patient).get_object(Bucket=server.bucket, Key="kept")  # a moment after it answers
     assert kept["Body"].read() == b"kept"
+
+
+@pytest.fixture
+def taken() -> Iterator[int]:
+    """A port that somebody listens on."""
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        yield listener.getsockname()[1]
+
+
+def test_a_port_taken_meanwhile_is_replaced(taken: int, monkeypatch: pytest.MonkeyPatch) -> None:
+    offers = [[taken, *find_free_ports(len(ROLES) - 1)], find_free_ports(len(ROLES))]
+    monkeypatch.setattr("airflow_usage_provider.testing.s3.find_free_ports", lambda count: offers.pop(0))
+    with S3Server() as server:
+        server.client().put_object(Bucket=server.bucket, Key="a", Body=b"")
+    assert not offers
+
+
+def test_a_given_port_that_is_taken_is_named(taken: int) -> None:
+    with pytest.raises(RuntimeError, match=f"port {taken} .* not available"), S3Server(port=taken):
+        pass
