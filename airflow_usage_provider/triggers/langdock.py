@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import asyncio
 import random
-from concurrent.futures import ThreadPoolExecutor
 from datetime import UTC, datetime
 from functools import partial
 from typing import TYPE_CHECKING, Any
@@ -21,12 +20,9 @@ from airflow_usage_provider.triggers.polling import Poll, poll_export
 from airflow_usage_provider.triggers.shared_hooks import SharedHook, SharedHooks
 
 if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
+    from collections.abc import AsyncIterator, Callable
 
 
-# Of our own: the loop's default threads serve every trigger of the process, and an export takes half a minute. As many
-# as there are turns of connections; a thread is made when it is needed.
-_THREADS = ThreadPoolExecutor(max_workers=4096, thread_name_prefix="langdock-poll")
 _HOOKS = SharedHooks(LangdockHook)
 _LAST_POLL = 30.0  # seconds that a poll may overrun the deadline
 
@@ -115,13 +111,11 @@ class LangdockExportTrigger(BaseTrigger):
     async def _poll(self, shared: SharedHook[LangdockHook]) -> Poll:
         """Ask; with a connection that is resolved anew if the key that was kept is refused."""
         hook = await shared.open()
-        async with shared.turns:
-            try:
-                return await self._ask(hook)
-            except AuthenticationError:
-                return await self._ask(await shared.open(instead_of=hook))
+        try:
+            return await shared.line.call(self._ask(hook))
+        except AuthenticationError:
+            return await shared.line.call(self._ask(await shared.open(instead_of=hook)))
 
-    async def _ask(self, hook: LangdockHook) -> Poll:
+    def _ask(self, hook: LangdockHook) -> Callable[[], Poll]:
         question = {name: getattr(self, name) for name in ("stream", "usage_date", "group_by", "timezone", "on_empty")}
-        poll = partial(poll_export, hook, **question, waits=False)
-        return await asyncio.get_running_loop().run_in_executor(_THREADS, poll)
+        return partial(poll_export, hook, **question, waits=False)

@@ -14,24 +14,25 @@ from typing import TYPE_CHECKING, Generic, TypeVar
 from asgiref.sync import sync_to_async
 
 from airflow_usage_provider.hooks.base import UsageHook
+from airflow_usage_provider.triggers.line import Line
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator, Callable
 
 HookT = TypeVar("HookT", bound=UsageHook)
-POLLS_AT_ONCE = 16  # of one connection: what hangs or is throttled there takes no more threads than these
+POLLS_AT_ONCE = 16  # of one connection
 
 
 class SharedHook(Generic[HookT]):
     """
-    The hook of one connection, and the turns to use it.
+    The hook of one connection, and the line for it.
 
     :param make: builds a hook from a connection id.
     :param seconds: how long a hook is handed out before its connection is resolved again.
     """
 
     def __init__(self, make: Callable[[], HookT], *, seconds: float, clock: Callable[[], float]) -> None:
-        self.turns = asyncio.Semaphore(POLLS_AT_ONCE)
+        self.line = Line(POLLS_AT_ONCE)
         self.holders = 0
         self._make = make
         self._seconds = seconds
