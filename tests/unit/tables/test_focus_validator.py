@@ -11,6 +11,7 @@ import os
 import re
 import shutil
 import subprocess
+import sys
 from pathlib import Path
 
 import pytest
@@ -45,8 +46,10 @@ def validator() -> Path:
     if not command.exists():
         if (python := find_python()) is None:
             pytest.skip("no Python 3.12 here, which the validator needs")
-        subprocess.run([python, "-m", "venv", PLACE], check=True)
-        subprocess.run([PLACE / "bin" / "pip", "install", "--quiet", *PACKAGES], check=True, timeout=280)
+        uv = [sys.executable, "-m", "uv", "--quiet"]
+        subprocess.run([*uv, "venv", "--python", python, PLACE], check=True)
+        install = [*uv, "pip", "install", "--python", PLACE / "bin" / "python", *PACKAGES]
+        subprocess.run(install, check=True, timeout=280)
     return command
 
 
