@@ -32,9 +32,8 @@ unit: .venv/with-tools ## the tests that need neither Airflow nor S3, from the c
 
 test: lint types setup docs dist build/examples $(CHECK) ## everything; the tests run against the installed wheel, with Airflow 3.0 first
 	$(NOX) --session quick
-	# More of them than cores: each waits for servers and processes of its own much of the time.
 	cd $(CHECK) && EXAMPLES=$(CURDIR)/build/examples $(CURDIR)/$(BIN)/python -m pytest -q -n 2 --dist loadfile -m live tests/live
-	export $(INDEX); cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest -n 3 -m "not live and not browser"
+	export $(INDEX); cd $(CHECK) && $(CURDIR)/$(BIN)/python -m pytest -n 2 -m "not live and not browser"
 
 test-distributed: setup $(CHECK) ## 50 accounts on Celery workers, which die meanwhile, as triggerers and schedulers do, 8 minutes
 	cd $(CHECK) && DISTRIBUTED=full $(CURDIR)/$(BIN)/python -m pytest -s tests/live/test_distributed.py
