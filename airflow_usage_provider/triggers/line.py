@@ -32,13 +32,13 @@ class Line:
     def __init__(self, most: int) -> None:
         self._most = most
         self._waiting: deque[tuple[Future[Any], Callable[[], Any]]] = deque()
-        self._serving: set[asyncio.Future[None]] = set()
+        self._serving: list[Future[None]] = []
         self._timer: asyncio.TimerHandle | None = None
 
     @property
     def threads(self) -> int:
         """How many serve it now."""
-        return len(self._serving)
+        return sum(not thread.done() for thread in self._serving)
 
     async def call(self, work: Callable[[], T]) -> T:
         """Run ``work`` in a thread when its turn comes; not at all when the caller has gone by then."""
@@ -50,12 +50,11 @@ class Line:
 
     def _send_thread(self) -> None:
         """Send a thread if somebody waits, and look again in a moment while there is one."""
+        self._serving = [thread for thread in self._serving if not thread.done()]
+        if self._waiting and len(self._serving) < self._most:
+            self._serving.append(_THREADS.submit(self._serve))
         loop = asyncio.get_running_loop()
-        if self._waiting and self.threads < self._most:
-            serving = loop.run_in_executor(_THREADS, self._serve)
-            self._serving.add(serving)
-            serving.add_done_callback(self._serving.discard)
-        self._timer = loop.call_later(_MOMENT, self._send_thread) if self.threads else None
+        self._timer = loop.call_later(_MOMENT, self._send_thread) if self._serving else None
 
     def _serve(self) -> None:
         with suppress(IndexError):

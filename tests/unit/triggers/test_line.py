@@ -5,8 +5,12 @@ from __future__ import annotations
 import asyncio
 import threading
 from contextlib import suppress
+from typing import TYPE_CHECKING
 
 from airflow_usage_provider.triggers import line
+
+if TYPE_CHECKING:
+    import pytest
 
 
 async def until(condition) -> None:
@@ -85,3 +89,18 @@ def test_an_error_is_the_callers_and_ends_no_line() -> None:
     error, answer = asyncio.run(fail())
     assert isinstance(error, IndexError)
     assert answer == "answer"
+
+
+def test_a_loop_that_ends_before_its_threads_leaves_no_error(caplog: pytest.LogCaptureFixture) -> None:
+    is_over, threads = threading.Event(), []
+
+    async def end_early():
+        one = line.Line(1)
+        asyncio.ensure_future(one.call(lambda: is_over.wait(10)))  # noqa: RUF006 - asyncio.run cancels it
+        await asyncio.sleep(0.01)
+        threads.extend(one._serving)
+
+    asyncio.run(end_early())
+    is_over.set()
+    assert [thread.result(10) for thread in threads] == [None]
+    assert not caplog.records
