@@ -19,10 +19,18 @@ async def until(condition) -> None:
             await asyncio.sleep(0.001)
 
 
-def test_one_thread_answers_all_that_stand_in_line() -> None:
+def test_one_thread_answers_all_that_stand_in_line(monkeypatch) -> None:
+    monkeypatch.setattr(line, "_MOMENT", 60)
+    all_stand = threading.Event()
+
     async def call_all():
         one = line.Line(16)
-        return await asyncio.gather(*(one.call(threading.get_ident) for _ in range(50)))
+        calls = [
+            asyncio.ensure_future(one.call(lambda: all_stand.wait(10) and threading.get_ident())) for _ in range(50)
+        ]
+        await asyncio.sleep(0.01)
+        all_stand.set()
+        return await asyncio.gather(*calls)
 
     assert len(set(asyncio.run(call_all()))) == 1
 
@@ -38,7 +46,7 @@ def test_more_threads_come_while_somebody_waits_and_no_more_than_the_most(monkey
     async def call_all():
         one = line.Line(3)
         calls = [asyncio.ensure_future(one.call(hang)) for _ in range(20)]
-        await until(lambda: one.threads == 3)
+        await until(lambda: len(begun) == 3)
         await asyncio.sleep(0.1)
         most = one.threads, len(begun)
         is_over.set()
